@@ -1,0 +1,85 @@
+"""Everything the engine may ask of the world, as frozen values.
+
+Commands are carried out only after the transaction that stored the states they follow from. Each may be sent
+twice without harm: it carries the id of what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.tasks_pb2 import TaskTemplate
+
+from hydraflyte.identifiers import AttemptId, NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptSpec:
+    """All an executor needs to run one attempt.
+
+    Attributes:
+        argv: program and arguments, templates already replaced (section 3.14).
+        env: the container's own environment plus Flyte's (section 3.15), later duplicates already resolved.
+        task: the task template (read only), for its type, interface and resources.
+        inputs_uri: absolute path of the node's ``inputs.pb``; written before the attempt starts.
+        output_prefix: absolute path of the directory that receives ``outputs.pb``/``error.pb``.
+        raw_output_prefix: absolute path of this attempt's own raw data directory.
+        bundle_uri: absolute path of the code bundle named in ``argv``, or ``""``.
+    """
+
+    attempt: AttemptId
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    task: TaskTemplate
+    inputs_uri: str
+    output_prefix: str
+    raw_output_prefix: str
+    bundle_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAttempt:
+    """Run this attempt. The executor queues it until a slot is free."""
+
+    spec: AttemptSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbortAttempt:
+    """Kill the attempt's process group; answered by AttemptAborted, also if there is no such process."""
+
+    attempt: AttemptId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeAt:
+    """Send TimePassed at this instant (aware, UTC) or soon after."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUpCache:
+    """Ask the catalog for an artifact; answered by CacheAnswered."""
+
+    node: NodeId
+    attempt: int
+    dataset: str  # project, domain, task name, cache version and interface hashes, as one key
+    tag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteCache:
+    """Store a finished attempt's outputs in the catalog. Not answered."""
+
+    attempt: AttemptId
+    dataset: str
+    tag: str
+    outputs: LiteralMap
+
+
+Command = StartAttempt | AbortAttempt | WakeAt | LookUpCache | WriteCache

@@ -1,0 +1,102 @@
+"""Everything that can happen to an execution, as frozen values.
+
+An event carries only what its source knows. The engine never asks for more: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flyteidl.core.literals_pb2 import LiteralMap
+
+from hydraflyte.backend.engine.failures import Failure
+from hydraflyte.identifiers import AttemptId, NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRequested:
+    """The execution was accepted and stored; the engine may begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLink:
+    """Where a captured stream of an attempt can be read. ``uri`` is an absolute HTTP path of the console."""
+
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted:
+    """The executor started the attempt's process."""
+
+    attempt: AttemptId
+    logs: tuple[LogLink, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptSucceeded:
+    """The attempt's process ended well. ``outputs`` is what it wrote to ``outputs.pb`` (empty if none declared)."""
+
+    attempt: AttemptId
+    outputs: LiteralMap
+    has_deck: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed:
+    """The attempt ended badly, whatever the reason (section 3.4 of the semantics)."""
+
+    attempt: AttemptId
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLost:
+    """The attempt's process is gone and left no result: the backend or its executor died (SYSTEM, retryable)."""
+
+    attempt: AttemptId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptAborted:
+    """The process of an aborted attempt is gone."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheAnswered:
+    """The catalog was asked. ``outputs`` is None on a miss; ``tag`` names the artifact in either case."""
+
+    node: NodeId
+    attempt: int
+    outputs: LiteralMap | None
+    source: AttemptId | None = None  # who produced the artifact, on a hit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimePassed:
+    """A WakeAt instant was reached. Carries nothing: the engine compares ``now`` with its own deadlines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbortRequested:
+    """Somebody asked for termination."""
+
+    cause: str
+    principal: str
+
+
+Event = (
+    ExecutionRequested
+    | AttemptStarted
+    | AttemptSucceeded
+    | AttemptFailed
+    | AttemptLost
+    | AttemptAborted
+    | CacheAnswered
+    | TimePassed
+    | AbortRequested
+)

@@ -1,0 +1,115 @@
+"""Every seam of the backend on one page. A Protocol stands here only where two implementations exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from flyteidl.admin.execution_pb2 import ExecutionSpec
+from flyteidl.core.identifier_pb2 import Identifier
+from flyteidl.core.literals_pb2 import LiteralMap
+
+from hydraflyte.backend.engine.commands import AttemptSpec
+from hydraflyte.backend.engine.events import Event
+from hydraflyte.backend.engine.state import ExecutionPlan
+from hydraflyte.identifiers import AttemptId, ExecutionId
+
+
+class EventSink(Protocol):
+    """Where the executor reports. Implemented by the loop, and by a recording one in tests."""
+
+    def post(self, execution: ExecutionId, event: Event) -> None:
+        """Hand over an event; returns at once. Called from the server's asyncio thread only."""
+        ...
+
+
+class TaskExecutor(Protocol):
+    """Runs attempts as processes. Implemented by the fork server, and by a scripted one in tests.
+
+    What must hold, for each attempt handed to ``start``: at most one AttemptStarted, then exactly one of
+    AttemptSucceeded, AttemptFailed, AttemptLost or AttemptAborted reaches the sink, also when processes die.
+    """
+
+    async def open(self, sink: EventSink) -> None:
+        """Get ready to start attempts; events go to ``sink`` from now on."""
+        ...
+
+    def start(self, spec: AttemptSpec) -> None:
+        """Queue the attempt; returns at once. Starting the same attempt id twice runs it once."""
+        ...
+
+    def abort(self, attempt: AttemptId, reason: str) -> None:
+        """Kill the attempt (TERM, grace, KILL to its process group) or drop it from the queue; returns at once.
+
+        An unknown attempt is answered with AttemptAborted too.
+        """
+        ...
+
+    def find_result(self, spec: AttemptSpec) -> Event | None:
+        """Return the end of an attempt that an earlier server process started, from the files it left.
+
+        None means that nothing durable says how it ended: it is lost.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Kill what runs and stop. Attempts still running are not reported."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewExecution:
+    """A validated CreateExecution, ready to be stored and begun.
+
+    Attributes:
+        plan: what the engine needs; its inputs are the merged ones.
+        spec: the ExecutionSpec to store and show (principal, system metadata, resolved settings filled in).
+        user_inputs: the inputs as the caller sent them; relaunch and recover start from these.
+        launch_plan: id of the launch plan, or of the task for a single-task execution (``spec.launch_plan``).
+        workflow: id of the workflow that runs (``.flytegen.…`` for a single task).
+        tags: (key, value) pairs to be found by: labels as they are, tags with an empty value.
+    """
+
+    plan: ExecutionPlan
+    spec: ExecutionSpec
+    user_inputs: LiteralMap
+    launch_plan: Identifier
+    workflow: Identifier
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class ExecutionControl(Protocol):
+    """What the API may ask of the loop. Implemented by the loop, and by a scripted one in the API's tests."""
+
+    async def create(self, new: NewExecution) -> None:
+        """Store the execution and begin it; returns once it is durable.
+
+        Raises:
+            ExecutionExistsError: the name is taken in this project and domain; nothing was changed.
+        """
+        ...
+
+    async def terminate(self, execution: ExecutionId, *, cause: str, principal: str) -> None:
+        """Ask for termination; returns once the phase ABORTING is durable.
+
+        Raises:
+            ExecutionNotFoundError: there is no such execution.
+            ExecutionEndedError: it is in a terminal phase already.
+        """
+        ...
+
+    async def wait_until_ended(self, execution: ExecutionId, *, timeout_s: float) -> bool:
+        """Return True when the execution is in a terminal phase (at once if it is), False after ``timeout_s``."""
+        ...
+
+
+class ExecutionExistsError(Exception):
+    """An execution of this name exists already."""
+
+
+class ExecutionNotFoundError(Exception):
+    """There is no execution of this name."""
+
+
+class ExecutionEndedError(Exception):
+    """The execution has ended; it cannot be changed any more."""

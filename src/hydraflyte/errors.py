@@ -1,0 +1,78 @@
+"""Every error that hydraflyte raises on purpose.
+
+One base class; a class per thing that a caller can act on. The message says what happened, with the values;
+the required hint says how to fix it. This module imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class HydraFlyteError(Exception):
+    """Base of all errors meant for the user.
+
+    Args:
+        message: what happened, with the values involved.
+        hint: what to do next: a command, a config key, or an edit.
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}"
+
+
+class ConfigError(HydraFlyteError):
+    """A value under ``hydra.launcher`` or on the command line does not fit."""
+
+
+class DiscoveryError(HydraFlyteError):
+    """The workflow, its module or its entities cannot be found or imported."""
+
+
+class VersionError(HydraFlyteError):
+    """No version can be derived, or the tree is not in the state that was asked for."""
+
+
+class PackagingError(HydraFlyteError):
+    """The code bundle cannot be built, or cannot be imported when unpacked elsewhere."""
+
+
+class RegistrationError(HydraFlyteError):
+    """An entity was refused by the backend, or its version is taken by other content."""
+
+
+class InputsError(HydraFlyteError):
+    """The composed config does not fit the workflow's interface."""
+
+
+class ExecutionError(HydraFlyteError):
+    """A Flyte execution could not be created, or ended in another phase than SUCCEEDED."""
+
+
+class BackendUnavailableError(HydraFlyteError):
+    """No backend answers at the endpoint."""
+
+
+class BackendStartError(HydraFlyteError):
+    """The embedded backend cannot start: port taken, home not writable, another backend on the same home."""
+
+
+class CompilationError(HydraFlyteError):
+    """A workflow template is not valid. Holds every problem found, not only the first.
+
+    Args:
+        problems: one line per problem, ``<code>: node <id>: <text>``, in the order found.
+    """
+
+    def __init__(self, message: str, *, hint: str, problems: Sequence[str]) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+
+class InvalidTransitionError(HydraFlyteError):
+    """The engine's tables have no row for what happened: a defect in hydraflyte, never the user's fault."""
