@@ -168,7 +168,5 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             hint="upgrade hydraflyte, or choose another folder with --home.",
         )
     folder = resources.files("hydraflyte.backend.store").joinpath("schema")
-    script = "\n".join(
-        file.read_text(encoding="utf-8") for file in sorted(folder.iterdir(), key=lambda f: f.name)
-    )
+    script = "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.iterdir(), key=lambda f: f.name))
     connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
