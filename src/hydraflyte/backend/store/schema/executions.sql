@@ -75,6 +75,7 @@ CREATE TABLE node_executions (
     cache_status TEXT NOT NULL,
     cache_dataset TEXT NOT NULL DEFAULT '',
     cache_tag TEXT NOT NULL DEFAULT '',
+    cache_source TEXT NOT NULL DEFAULT '',  -- JSON: the attempt that produced the outputs of a CACHE_HIT
     error_kind TEXT NOT NULL DEFAULT '',
     error_code TEXT NOT NULL DEFAULT '',
     error_message TEXT NOT NULL DEFAULT '',

@@ -1,0 +1,57 @@
+"""The HTTP side as one Starlette application: signed transfers, logs, the console.
+
+A list of routes and the guard around them; every handler is a method of a part that is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from hydraflyte.backend.console.guard import HostOriginGuard
+from hydraflyte.backend.console.logs import Logs
+from hydraflyte.backend.console.pages import Pages
+from hydraflyte.backend.console.transfer import Transfers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpParts:
+    """What the application is made of. ``hosts`` are the ``host:port`` texts that name this server."""
+
+    transfers: Transfers
+    logs: Logs
+    pages: Pages
+    hosts: Collection[str]
+
+
+def build_app(parts: HttpParts) -> Starlette:
+    """Return the ASGI application."""
+    execution = "/console/projects/{project}/domains/{domain}/executions/{name}"
+    return Starlette(
+        routes=[
+            Route("/healthcheck", _healthy),
+            Route("/", _to_console),
+            Route("/blobs/{path:path}", parts.transfers.upload, methods=["PUT"]),
+            Route("/blobs/{path:path}", parts.transfers.download, methods=["GET"]),
+            Route("/logs/{project}/{domain}/{execution}/{node}/{attempt:int}/{stream}", parts.logs.show),
+            Route("/console", parts.pages.executions),
+            Route("/console/projects/{project}/executions", parts.pages.executions),
+            Route(execution, parts.pages.execution),
+        ],
+        middleware=[Middleware(HostOriginGuard, hosts=parts.hosts)],
+    )
+
+
+async def _healthy(request: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+async def _to_console(request: Request) -> Response:
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"/console{query}", status_code=307)

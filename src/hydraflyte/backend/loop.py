@@ -1,0 +1,260 @@
+"""The loop: takes events, lets the engine step, stores what follows in one transaction, then acts on it.
+
+The one rule: no command is carried out before the states it follows from are durable, and memory never runs
+ahead of the database. A crash therefore loses nothing but commands not yet sent, and ``open`` derives those
+again. The loop holds no rule of Flyte: those are the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from hydraflyte.backend.engine import machine
+from hydraflyte.backend.engine.commands import (
+    AbortAttempt,
+    Command,
+    LookUpCache,
+    StartAttempt,
+    WakeAt,
+    WriteCache,
+)
+from hydraflyte.backend.engine.events import (
+    AbortRequested,
+    AttemptLost,
+    CacheAnswered,
+    Event,
+    ExecutionRequested,
+    TimePassed,
+)
+from hydraflyte.backend.engine.failures import ErrorKind, Failure
+from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase
+from hydraflyte.backend.engine.state import ExecutionState, Step
+from hydraflyte.backend.ports import (
+    ExecutionEndedError,
+    ExecutionNotFoundError,
+    NewExecution,
+    TaskExecutor,
+)
+from hydraflyte.backend.store.executions import Change, ExecutionStore
+from hydraflyte.clock import Clock
+from hydraflyte.identifiers import ExecutionId
+
+log = logging.getLogger(__name__)
+
+_RETRY_STORING_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Posted:
+    """An event in the queue. ``stored`` is set once its consequences are durable."""
+
+    execution: ExecutionId
+    event: Event
+    stored: asyncio.Future[None] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Open:
+    """An execution that has not ended: its stored state, and who waits for its end."""
+
+    state: ExecutionState
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+class ExecutionLoop:
+    """Drives every open execution. Implements ``EventSink`` and ``ExecutionControl``.
+
+    All methods must be called on the asyncio thread that called :meth:`open`.
+    """
+
+    def __init__(self, *, store: ExecutionStore, executor: TaskExecutor, clock: Clock) -> None:
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._open: dict[ExecutionId, _Open] = {}
+        self._posted: asyncio.Queue[_Posted] = asyncio.Queue()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._driver: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Take up every execution that had not ended when the last process stopped, then begin to drive."""
+        await self._executor.open(self)
+        for state in await self._store.load_open():
+            self._open[state.plan.execution_id] = _Open(state=state)
+            self._resume(state)
+        self._driver = asyncio.create_task(self._drive(), name="execution-loop")
+
+    async def close(self) -> None:
+        """Stop driving and stop the executor. Open executions are taken up again by the next :meth:`open`."""
+        if self._driver is not None:
+            self._driver.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._driver
+        for timer in self._timers:
+            timer.cancel()
+        for lookup in self._lookups:
+            lookup.cancel()
+        await self._executor.close()
+
+    @property
+    def open_count(self) -> int:
+        """How many executions have not ended."""
+        return len(self._open)
+
+    def post(self, execution: ExecutionId, event: Event) -> None:
+        """See ``EventSink.post``."""
+        self._posted.put_nowait(_Posted(execution=execution, event=event))
+
+    async def create(self, new: NewExecution) -> None:
+        """See ``ExecutionControl.create``."""
+        state = machine.begin(new.plan, self._clock.now())
+        await self._store.insert(new, state)
+        self._open[state.plan.execution_id] = _Open(state=state)
+        self.post(state.plan.execution_id, ExecutionRequested())
+
+    async def terminate(self, execution: ExecutionId, *, cause: str, principal: str) -> None:
+        """See ``ExecutionControl.terminate``."""
+        if execution not in self._open:
+            if await self._store.exists(execution):
+                raise ExecutionEndedError(str(execution))
+            raise ExecutionNotFoundError(str(execution))
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        event = AbortRequested(cause=cause, principal=principal)
+        self._posted.put_nowait(_Posted(execution=execution, event=event, stored=stored))
+        await stored
+
+    async def wait_until_ended(self, execution: ExecutionId, *, timeout_s: float) -> bool:
+        """See ``ExecutionControl.wait_until_ended``."""
+        entry = self._open.get(execution)
+        if entry is None:
+            return True
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry.waiters.append(ended)
+        try:
+            await asyncio.wait_for(ended, timeout_s)
+        except asyncio.TimeoutError:
+            return False
+        finally:
+            if ended in entry.waiters:
+                entry.waiters.remove(ended)
+        return True
+
+    def _resume(self, state: ExecutionState) -> None:
+        """Settle what was under way: attempts that ended meanwhile, attempts that are lost, commands not sent."""
+        for spec in machine.open_attempts(state):
+            result = self._executor.find_result(spec)
+            lost = AttemptLost(attempt=spec.attempt, reason="the backend stopped while the attempt was running")
+            self.post(state.plan.execution_id, result or lost)
+        self._carry_out(state.plan.execution_id, machine.recover(state, self._clock.now()))
+
+    async def _drive(self) -> None:
+        while True:
+            batch = [await self._posted.get()]
+            while not self._posted.empty():
+                batch.append(self._posted.get_nowait())
+            try:
+                await self._handle(batch)
+            except Exception:  # process border: one bad batch must not stop every other execution
+                log.exception("events of %s could not be handled", {str(item.execution) for item in batch})
+
+    async def _handle(self, batch: Sequence[_Posted]) -> None:
+        now = self._clock.now()
+        changes: dict[ExecutionId, Change] = {}
+        for item in batch:
+            entry = self._open.get(item.execution)
+            if entry is None:
+                continue  # a late word about an execution that has ended
+            before = changes.get(item.execution) or Change.of(entry.state)
+            changes[item.execution] = before.followed_by(self._step(before.state, item.event, now), item.event)
+        await self._store_all(list(changes.values()), now)
+        for execution, change in changes.items():
+            self._open[execution].state = change.state
+            self._carry_out(execution, change.commands)
+            if change.state.phase in TERMINAL_EXECUTION_PHASES:
+                self._forget(execution)
+        for item in batch:
+            if item.stored is not None and not item.stored.done():
+                item.stored.set_result(None)
+
+    def _step(self, state: ExecutionState, event: Event, now: datetime) -> Step:
+        try:
+            return machine.step(state, event, now)
+        except Exception as error:  # process border: a defect of the engine ends this execution, not the backend
+            log.exception("%s: the engine failed on %s", state.plan.execution_id, type(event).__name__)
+            return _give_up(state, error, now)
+
+    async def _store_all(self, changes: Sequence[Change], now: datetime) -> None:
+        """Store the changes; on a full disk or the like, keep trying: nothing may be lost or run ahead."""
+        while True:
+            try:
+                await self._store.save(changes, now)
+            except (OSError, sqlite3.Error) as error:
+                log.error("states cannot be stored (%s); next try in %.0f s", error, _RETRY_STORING_AFTER_S)
+                await asyncio.sleep(_RETRY_STORING_AFTER_S)
+            else:
+                return
+
+    def _forget(self, execution: ExecutionId) -> None:
+        for waiter in self._open.pop(execution).waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _carry_out(self, execution: ExecutionId, commands: Iterable[Command]) -> None:
+        for command in commands:
+            match command:
+                case StartAttempt():
+                    self._executor.start(command.spec)
+                case AbortAttempt():
+                    self._executor.abort(command.attempt, command.reason)
+                case WakeAt():
+                    self._wake_at(execution, command.at)
+                case LookUpCache():
+                    self._look_up(execution, command)
+                case WriteCache():
+                    pass  # stored in the same transaction as the state it follows from
+
+    def _wake_at(self, execution: ExecutionId, at: datetime) -> None:
+        delay_s = max(0.0, (at - self._clock.now()).total_seconds())
+
+        def wake() -> None:
+            self._timers.discard(timer)
+            self.post(execution, TimePassed())
+
+        timer = asyncio.get_running_loop().call_later(delay_s, wake)
+        self._timers.add(timer)
+
+    def _look_up(self, execution: ExecutionId, command: LookUpCache) -> None:
+        async def answer() -> None:
+            artifact = await self._store.find_artifact(command.dataset, command.tag)
+            event = CacheAnswered(
+                node=command.node,
+                attempt=command.attempt,
+                outputs=artifact.outputs if artifact else None,
+                source=artifact.source if artifact else None,
+            )
+            self.post(execution, event)
+
+        task = asyncio.create_task(answer())
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
+
+
+def _give_up(state: ExecutionState, error: Exception, now: datetime) -> Step:
+    """End an execution that the engine cannot handle, with the reason, and kill what it still runs."""
+    failure = Failure(
+        kind=ErrorKind.SYSTEM,
+        code="EngineFailure",
+        message=f"hydraflyte's engine failed: {type(error).__name__}: {error}",
+    )
+    ended = replace(state, phase=ExecutionPhase.FAILED, failure=failure, updated_at=now, ended_at=now)
+    aborts = tuple(
+        AbortAttempt(attempt=spec.attempt, reason="the engine failed") for spec in machine.open_attempts(state)
+    )
+    return Step(state=ended, commands=aborts)

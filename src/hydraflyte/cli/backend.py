@@ -1,0 +1,133 @@
+"""``up``, ``down``, ``status``, ``config``: the embedded backend as a process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, running_backend
+from hydraflyte.embedded import BackendOptions, start_backend, stop_backend
+from hydraflyte.errors import BackendStartError, HydraFlyteError
+from hydraflyte.home import DEFAULT_PORT, Home, RunningBackend
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add the verbs of this module."""
+    up = verbs.add_parser("up", help="start the embedded backend; returns when it serves")
+    up.add_argument(
+        "--port", type=int, metavar="PORT", help=f"port of the gRPC API (default: {DEFAULT_PORT}, or a free one)"
+    )
+    up.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
+    up.add_argument("--python", metavar="EXE", help="interpreter for tasks that name none (default: this one)")
+    up.add_argument("--no-auth", action="store_true", help="let every local process in, without a token")
+    up.add_argument("--foreground", action="store_true", help="serve in this process until interrupted")
+    up.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    add_home(up)
+    add_json(up)
+    up.set_defaults(run=run_up)
+
+    for name, run, text in (
+        ("down", run_down, "stop the embedded backend"),
+        ("status", run_status, "say whether the backend serves, and where"),
+        ("config", run_config, "print the path of a Flyte client config file that talks to the backend"),
+    ):
+        verb = verbs.add_parser(name, help=text)
+        add_home(verb)
+        add_json(verb)
+        verb.set_defaults(run=run)
+
+
+def run_up(options: argparse.Namespace) -> int:
+    """Start the backend, or serve in the foreground."""
+    home = home_of(options)
+    settings = _settings(options)
+    if options.foreground:
+        return _serve(home, settings, options.ready_fd)
+    running = start_backend(home, settings)
+    _print_backend(running, as_json=options.json)
+    return 0
+
+
+def run_down(options: argparse.Namespace) -> int:
+    """Stop the backend; it is no error if none runs."""
+    home = home_of(options)
+    stopped = stop_backend(home)
+    if options.json:
+        print_json({"stopped": stopped, "home": str(home.root)})
+    else:
+        print("stopped" if stopped else f"no backend serves the home {home.root}")
+    return 0
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Print where the backend serves; exit status 1 if it does not."""
+    home = home_of(options)
+    running = home.running()
+    if running is not None:
+        _print_backend(running, as_json=options.json)
+        return 0
+    if options.json:
+        print_json({"ready": False, "home": str(home.root)})
+    else:
+        print(f"no backend serves the home {home.root}; start one with `hydraflyte up`")
+    return 1
+
+
+def run_config(options: argparse.Namespace) -> int:
+    """Print the path of the client config file."""
+    running = running_backend(options)
+    if options.json:
+        print_json({"config": running.config})
+    else:
+        print(running.config)
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> BackendOptions:
+    python = options.python
+    if python is not None:
+        python = str(Path(python).expanduser().absolute())
+        if not os.access(python, os.X_OK):
+            raise BackendStartError(
+                f"--python {python} is not an executable file.", hint="name a Python interpreter that has flytekit."
+            )
+    return BackendOptions(port=options.port, host=options.host, python=python, auth=not options.no_auth)
+
+
+def _serve(home: Home, settings: BackendOptions, ready_fd: int | None) -> int:
+    """Serve in this process; whoever waits at ``ready_fd`` learns the outcome as one JSON message."""
+    from hydraflyte.backend.server import serve  # late: imports grpc
+
+    def announce(running: RunningBackend) -> None:
+        if ready_fd is None:
+            _print_backend(running, as_json=False)
+        else:
+            _tell(ready_fd, asdict(running))
+
+    try:
+        serve(home, settings, announce)
+    except HydraFlyteError as error:
+        if ready_fd is None:
+            raise
+        _tell(ready_fd, {"error": error.message, "hint": error.hint})
+        return 1
+    return 0
+
+
+def _tell(descriptor: int, message: object) -> None:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as pipe:
+        json.dump(message, pipe)
+
+
+def _print_backend(running: RunningBackend, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"ready": True, **asdict(running)})
+        return
+    print(f"endpoint  {running.endpoint}")
+    print(f"console   {running.console_url}")
+    print(f"config    {running.config}")
+    print(f"home      {running.home}")
+    print(f"pid       {running.pid}")

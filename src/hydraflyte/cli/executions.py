@@ -1,0 +1,255 @@
+"""``executions list | show | logs | cancel``: what runs and ran on the backend."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, running_backend
+from hydraflyte.errors import ExecutionError
+from hydraflyte.home import RunningBackend
+
+if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that `--help` need not pay
+    from flyteidl.admin.execution_pb2 import Execution
+    from flyteidl.admin.node_execution_pb2 import NodeExecution
+    from flyteidl.admin.task_execution_pb2 import TaskExecution
+    from flyteidl.service.admin_pb2_grpc import AdminServiceStub
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add the noun ``executions`` and its verbs."""
+    noun = verbs.add_parser("executions", help="executions on the backend")
+    actions = noun.add_subparsers(title="actions", required=True, metavar="ACTION")
+
+    listing = actions.add_parser("list", help="the newest executions")
+    listing.add_argument("--limit", type=int, default=20, help="most to show (default: %(default)s)")
+    listing.set_defaults(run=run_list)
+
+    show = actions.add_parser("show", help="one execution: phase, nodes, error, outputs")
+    show.set_defaults(run=run_show)
+
+    logs = actions.add_parser("logs", help="what its tasks printed")
+    logs.add_argument("--node", metavar="ID", help="only this node")
+    logs.set_defaults(run=run_logs)
+
+    cancel = actions.add_parser("cancel", help="terminate it")
+    cancel.add_argument("--cause", default="cancelled from the command line", help="reason to record")
+    cancel.set_defaults(run=run_cancel)
+
+    for action in (listing, show, logs, cancel):
+        if action is not listing:
+            action.add_argument("name", metavar="EXECUTION", help="name of the execution")
+        action.add_argument("--project", default="flytesnacks", help="default: %(default)s")
+        action.add_argument("--domain", default="development", help="default: %(default)s")
+        add_home(action)
+        add_json(action)
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """Print the newest executions, newest first."""
+    from flyteidl.admin.common_pb2 import NamedEntityIdentifier, ResourceListRequest, Sort
+
+    from hydraflyte.cli.connection import TIMEOUT_S, admin_of
+
+    request = ResourceListRequest(
+        id=NamedEntityIdentifier(project=options.project, domain=options.domain),
+        limit=options.limit,
+        sort_by=Sort(key="created_at", direction=Sort.DESCENDING),
+    )
+    with admin_of(running_backend(options)) as admin:
+        executions = [_execution_facts(item) for item in admin.ListExecutions(request, timeout=TIMEOUT_S).executions]
+    if options.json:
+        print_json(executions)
+    else:
+        _print_table(("name", "phase", "workflow", "started_at", "duration_s"), executions)
+    return 0
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Print one execution with its nodes, attempts, error and outputs."""
+    from hydraflyte.cli.connection import admin_of
+
+    running = running_backend(options)
+    with admin_of(running) as admin:
+        execution = _get_execution(admin, options)
+        facts: dict[str, Any] = _execution_facts(execution)
+        facts["console_url"] = _page(running, execution)
+        facts["outputs"] = _outputs(admin, execution)
+        facts["nodes"] = [_node_facts(admin, node) for node in _nodes(admin, execution)]
+    if options.json:
+        print_json(facts)
+    else:
+        _print_execution(facts)
+    return 0
+
+
+def run_logs(options: argparse.Namespace) -> int:
+    """Print what every attempt wrote, each block under a heading."""
+    from hydraflyte.cli.connection import admin_of
+
+    running = running_backend(options)
+    token = home_of(options).token()
+    with admin_of(running) as admin:
+        execution = _get_execution(admin, options)
+        blocks = list(_log_blocks(admin, execution, options.node))
+    if options.json:
+        print_json([{**block, "text": _fetch(str(block["uri"]), token)} for block in blocks])
+        return 0
+    for block in blocks:
+        print(f"==> {block['node']} attempt {block['attempt']} {block['stream']} <==")
+        sys.stdout.write(_fetch(str(block["uri"]), token))
+    return 0
+
+
+def run_cancel(options: argparse.Namespace) -> int:
+    """Terminate one execution."""
+    from flyteidl.admin.execution_pb2 import ExecutionTerminateRequest
+
+    from hydraflyte.cli.connection import TIMEOUT_S, admin_of
+
+    with admin_of(running_backend(options)) as admin:
+        execution = _get_execution(admin, options)
+        admin.TerminateExecution(ExecutionTerminateRequest(id=execution.id, cause=options.cause), timeout=TIMEOUT_S)
+    if options.json:
+        print_json({"name": options.name, "cancelled": True})
+    else:
+        print(f"{options.name} is being terminated")
+    return 0
+
+
+def _get_execution(admin: AdminServiceStub, options: argparse.Namespace) -> Execution:
+    from flyteidl.admin.execution_pb2 import WorkflowExecutionGetRequest
+    from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
+
+    identifier = WorkflowExecutionIdentifier(project=options.project, domain=options.domain, name=options.name)
+    found: Execution = admin.GetExecution(WorkflowExecutionGetRequest(id=identifier))
+    return found
+
+
+def _nodes(admin: AdminServiceStub, execution: Execution, parent: str = "") -> Iterator[NodeExecution]:
+    """Yield the node executions, each followed by its children; start and end nodes left out."""
+    from flyteidl.admin.node_execution_pb2 import NodeExecutionListRequest
+
+    request = NodeExecutionListRequest(workflow_execution_id=execution.id, limit=10_000, unique_parent_id=parent)
+    for node in admin.ListNodeExecutions(request).node_executions:
+        if node.metadata.spec_node_id in ("start-node", "end-node"):
+            continue
+        yield node
+        if node.metadata.is_parent_node:
+            yield from _nodes(admin, execution, node.id.node_id)
+
+
+def _tasks(admin: AdminServiceStub, node: NodeExecution) -> list[TaskExecution]:
+    from flyteidl.admin.task_execution_pb2 import TaskExecutionListRequest
+
+    request = TaskExecutionListRequest(node_execution_id=node.id, limit=1_000)
+    return list(admin.ListTaskExecutions(request).task_executions)
+
+
+def _log_blocks(admin: AdminServiceStub, execution: Execution, only_node: str | None) -> Iterator[dict[str, Any]]:
+    for node in _nodes(admin, execution):
+        if only_node not in (None, node.id.node_id):
+            continue
+        for task in _tasks(admin, node):
+            for link in task.closure.logs:
+                yield {
+                    "node": node.id.node_id,
+                    "attempt": task.id.retry_attempt,
+                    "stream": link.name,
+                    "uri": link.uri,
+                }
+
+
+def _fetch(uri: str, token: str) -> str:
+    request = urllib.request.Request(uri, headers={"Authorization": f"Bearer {token}"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: a proxy cannot reach it
+    try:
+        with opener.open(request, timeout=30) as response:
+            text: str = response.read().decode("utf-8", errors="replace")
+            return text
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return ""  # nothing was written
+        raise ExecutionError(
+            f"The log {uri} cannot be read: {error}.", hint="is the backend the one that ran it?"
+        ) from error
+
+
+def _outputs(admin: AdminServiceStub, execution: Execution) -> object:
+    from flyteidl.admin.execution_pb2 import WorkflowExecutionGetDataRequest
+    from google.protobuf.json_format import MessageToDict
+
+    data = admin.GetExecutionData(WorkflowExecutionGetDataRequest(id=execution.id))
+    return MessageToDict(data.full_outputs).get("literals", {})
+
+
+def _execution_facts(execution: Execution) -> dict[str, Any]:
+    from flyteidl.core.execution_pb2 import WorkflowExecution
+
+    closure = execution.closure
+    return {
+        "name": execution.id.name,
+        "phase": WorkflowExecution.Phase.Name(closure.phase),
+        "workflow": closure.workflow_id.name,
+        "version": closure.workflow_id.version,
+        "started_at": _text(closure.started_at.ToDatetime(timezone.utc)) if closure.HasField("started_at") else "",
+        "duration_s": _seconds(closure.duration.ToTimedelta()),
+        "error": closure.error.message if closure.HasField("error") else "",
+    }
+
+
+def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:
+    from flyteidl.core.execution_pb2 import NodeExecution as CoreNode
+    from flyteidl.core.execution_pb2 import TaskExecution as CoreTask
+
+    return {
+        "node": node.id.node_id,
+        "phase": CoreNode.Phase.Name(node.closure.phase),
+        "duration_s": _seconds(node.closure.duration.ToTimedelta()),
+        "error": node.closure.error.message if node.closure.HasField("error") else "",
+        "attempts": [
+            {
+                "attempt": task.id.retry_attempt,
+                "task": task.id.task_id.name,
+                "phase": CoreTask.Phase.Name(task.closure.phase),
+                "logs": {link.name: link.uri for link in task.closure.logs},
+            }
+            for task in _tasks(admin, node)
+        ],
+    }
+
+
+def _page(running: RunningBackend, execution: Execution) -> str:
+    where = execution.id
+    return f"{running.http_url}/console/projects/{where.project}/domains/{where.domain}/executions/{where.name}"
+
+
+def _print_execution(facts: dict[str, Any]) -> None:
+    for key in ("name", "phase", "workflow", "version", "started_at", "duration_s", "console_url"):
+        print(f"{key:<12} {facts[key]}")
+    print(f"{'outputs':<12} {facts['outputs']}")
+    for node in facts["nodes"]:
+        attempts = len(node["attempts"])
+        print(f"  {node['node']:<20} {node['phase']:<10} {node['duration_s']:>8} s  {attempts} attempt(s)")
+    if facts["error"]:
+        print(f"\n{facts['error']}")
+
+
+def _print_table(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
+    lines = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _text(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _seconds(span: timedelta) -> float:
+    return round(span.total_seconds(), 3)

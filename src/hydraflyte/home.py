@@ -1,0 +1,206 @@
+"""The backend's home: one private folder, and who lives in it.
+
+Knows every file name of it and nothing of what the files mean. A home belongs to one user (mode 0700) and to
+at most one running backend (an advisory lock that dies with its holder).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import stat
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+
+from hydraflyte.errors import BackendStartError
+
+DEFAULT_PORT = 30080
+_LOCK_PATIENCE_S = 0.2
+_LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningBackend:
+    """What a serving backend says of itself (``backend.json``).
+
+    Attributes:
+        endpoint: ``127.0.0.1:port`` of the gRPC API for any Flyte client.
+        socket: path of the Unix socket for this user's own tools.
+        http_url: base of uploads, logs and console.
+        console_url: address of the console for a browser; opens without further ado.
+        config: path of the Flyte client config file.
+        python: interpreter for tasks that do not name one.
+    """
+
+    pid: int
+    endpoint: str
+    socket: str
+    http_url: str
+    console_url: str
+    config: str
+    home: str
+    python: str
+    auth: bool
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Paths below one home folder."""
+
+    root: Path
+
+    @classmethod
+    def resolve(cls, given: str | Path | None, environ: Mapping[str, str]) -> Home:
+        """Return the home asked for, else ``$HYDRAFLYTE_HOME``, else the platform's user data folder."""
+        chosen = given or environ.get("HYDRAFLYTE_HOME") or platformdirs.user_data_path("hydraflyte", appauthor=False)
+        return cls(root=Path(chosen).expanduser().absolute())
+
+    @property
+    def database(self) -> Path:
+        return self.root / "backend.sqlite"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs"
+
+    @property
+    def token_file(self) -> Path:
+        return self.root / "token"
+
+    @property
+    def client_config(self) -> Path:
+        return self.root / "client.yaml"
+
+    @property
+    def log_file(self) -> Path:
+        return self.root / "backend.log"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "backend.lock"
+
+    @property
+    def state_file(self) -> Path:
+        return self.root / "backend.json"
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket: in the home, or in a private temporary folder if that path would be too long."""
+        inside = self.root / "backend.sock"
+        if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"hydraflyte-{os.getuid()}" / f"{digest}.sock"
+
+    def prepare(self) -> None:
+        """Create the folders, private to this user.
+
+        Raises:
+            BackendStartError: the home cannot be written, or belongs to or is open to another user.
+        """
+        _make_private(self.root)
+        _make_private(self.socket.parent)
+
+    def lock(self) -> int:
+        """Take the home for this process; returns a descriptor to keep open for as long as it is held.
+
+        Raises:
+            BackendStartError: another backend holds it.
+        """
+        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not _lock_within(descriptor, _LOCK_PATIENCE_S):
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise BackendStartError(
+                f"Another backend (pid {holder}) already serves the home {self.root}.",
+                hint="use it (`hydraflyte status`), stop it (`hydraflyte down`), or choose another folder with --home.",
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        return descriptor
+
+    def is_locked(self) -> bool:
+        """Tell whether a backend process holds this home right now."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def token(self) -> str:
+        """Return the token that lets a client in over TCP, making one the first time."""
+        try:
+            return self.token_file.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
+            return self.token_file.read_text(encoding="ascii").strip()
+
+    def announce(self, backend: RunningBackend) -> None:
+        """Say who serves this home."""
+        write_private(self.state_file, json.dumps(asdict(backend), indent=2) + "\n")
+
+    def running(self) -> RunningBackend | None:
+        """Return who serves this home, or None if nobody does."""
+        if not self.is_locked():
+            return None
+        try:
+            return RunningBackend(**json.loads(self.state_file.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None  # starting up, or written by another version: not serving yet as far as we can tell
+
+
+def write_private(path: Path, text: str) -> None:
+    """Put ``text`` at ``path``, readable by this user only, whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")  # mode 0600
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def _lock_within(descriptor: int, patience_s: float) -> bool:
+    """Lock the file; a moment's patience because :meth:`Home.is_locked` holds the lock while it looks."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = folder.stat().st_uid
+        if owner == os.getuid() and stat.S_IMODE(folder.stat().st_mode) != 0o700:
+            folder.chmod(0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BackendStartError(
+            f"The folder {folder} cannot be used: {error.strerror or error}.",
+            hint="choose a writable folder with --home or HYDRAFLYTE_HOME, and check its free space.",
+        ) from error
+    if owner != os.getuid():
+        raise BackendStartError(
+            f"The folder {folder} belongs to another user (uid {owner}).",
+            hint="choose a folder of your own with --home or HYDRAFLYTE_HOME.",
+        )
