@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, TASK, WORKFLOW, Identifier, ResourceType
 
 from hydraflyte.backend.store.selection import Selection
@@ -158,6 +159,26 @@ def find_workflow_by_row(connection: sqlite3.Connection, row_id: int) -> Workflo
     return None if row is None else _workflow(row)
 
 
+def find_row_id(connection: sqlite3.Connection, identifier: Identifier) -> int | None:
+    """Return the row id of the task, workflow or launch plan that the message names by its type, or None."""
+    kind = next(kind for kind, number in _RESOURCE_TYPES.items() if number == identifier.resource_type)
+    row = _find(connection, EntityId.of(kind, identifier), columns="id")
+    return None if row is None else row["id"]
+
+
+def read_closure(connection: sqlite3.Connection, workflow: Identifier) -> CompiledWorkflowClosure:
+    """Return the compiled closure of a stored workflow.
+
+    Raises:
+        LookupError: the workflow is not stored.
+    """
+    entity = EntityId.of(EntityKind.WORKFLOW, workflow)
+    row = _find(connection, entity, columns="closure")
+    if row is None:
+        raise LookupError(f"{entity} is not stored")
+    return CompiledWorkflowClosure.FromString(row["closure"])
+
+
 def insert_task(connection: sqlite3.Connection, task: TaskRow) -> bool:
     """Store the task (its ``row_id`` is chosen here). Returns False, changing nothing, if the version exists."""
     return _insert(
@@ -245,9 +266,9 @@ def list_names(connection: sqlite3.Connection, kind: EntityKind, selection: Sele
     return [tuple(row) for row in connection.execute(statement, selection.parameters)]
 
 
-def _find(connection: sqlite3.Connection, entity: EntityId) -> sqlite3.Row | None:
+def _find(connection: sqlite3.Connection, entity: EntityId, columns: str = "*") -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute(
-        f"SELECT * FROM {entity.kind.value} WHERE project = ? AND domain = ? AND name = ? AND version = ?",
+        f"SELECT {columns} FROM {entity.kind.value} WHERE project = ? AND domain = ? AND name = ? AND version = ?",
         (entity.project, entity.domain, entity.name, entity.version),
     ).fetchone()
     return row

@@ -111,3 +111,7 @@ CREATE TABLE matchable_attributes (
     updated_at TEXT NOT NULL,
     UNIQUE (project, domain, workflow, launch_plan, resource_type)
 );
+
+-- Node executions are shown with the execution that a launch-plan node started.
+CREATE INDEX executions_by_parent_node ON executions (parent_node_execution_id)
+    WHERE parent_node_execution_id IS NOT NULL;
