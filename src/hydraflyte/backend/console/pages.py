@@ -1,0 +1,166 @@
+"""The console's pages, rendered on the server: a list of executions, and one execution.
+
+Plain HTML without scripts; every value is escaped by the templates. Reads only.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import jinja2
+from flyteidl.core.identifier_pb2 import Identifier
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from hydraflyte.backend.console.guard import OwnerCheck
+from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
+from hydraflyte.backend.store.blobs import Blobs
+from hydraflyte.backend.store.database import Database
+from hydraflyte.backend.store.listing import (
+    ExecutionRow,
+    NodeRow,
+    TaskExecutionRow,
+    find_execution,
+    list_executions,
+    list_nodes,
+    list_task_executions,
+    of_execution,
+)
+from hydraflyte.backend.store.selection import Selection
+from hydraflyte.identifiers import ExecutionId
+
+_NEWEST = 100
+_LONGEST_LITERALS = 20_000
+_TERMINAL = {phase.name for phase in TERMINAL_EXECUTION_PHASES}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+Context = dict[str, Any]  # what a template is given
+
+
+class Pages:
+    """Handlers of the console's pages."""
+
+    def __init__(self, *, database: Database, blobs: Blobs, owner: OwnerCheck) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._owner = owner
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("hydraflyte.backend.console"), autoescape=True, trim_blocks=True
+        )
+
+    async def executions(self, request: Request) -> Response:
+        """Show the newest executions."""
+        refusal = self._owner.refusal(request)
+        if refusal is not None:
+            return refusal
+        newest = Selection(order_by="executions.created_at DESC", limit=_NEWEST)
+        rows = await self._database.read(lambda connection: list_executions(connection, newest))
+        is_busy = any(row.phase not in _TERMINAL for row in rows)
+        return self._page("executions.html", {"executions": [_facts(row) for row in rows], "refresh": is_busy})
+
+    async def execution(self, request: Request) -> Response:
+        """Show one execution: phase, error, nodes with their attempts and logs, inputs and outputs."""
+        refusal = self._owner.refusal(request)
+        if refusal is not None:
+            return refusal
+        wanted = ExecutionId(**request.path_params)
+        found = await self._database.read(lambda connection: _read(connection, wanted))
+        if found is None:
+            return PlainTextResponse(f"There is no execution {wanted}.\n", status_code=404)
+        row, nodes, attempts = found
+        context = {
+            "execution": _facts(row),
+            "nodes": _node_facts(nodes, attempts),
+            "inputs": self._literals(row.inputs_uri),
+            "outputs": self._literals(row.outputs_uri),
+            "refresh": row.phase not in _TERMINAL,
+        }
+        return self._page("execution.html", context)
+
+    def _literals(self, uri: str) -> str:
+        if not uri:
+            return ""
+        try:
+            literals = MessageToDict(self._blobs.read_literals(uri)).get("literals", {})
+        except (OSError, DecodeError) as error:
+            return f"({uri} cannot be read: {error})"
+        return json.dumps(literals, indent=2, ensure_ascii=False)[:_LONGEST_LITERALS]
+
+    def _page(self, template: str, context: Context) -> Response:
+        return HTMLResponse(self._templates.get_template(template).render(context), headers=_HEADERS)
+
+
+def _read(
+    connection: sqlite3.Connection, wanted: ExecutionId
+) -> tuple[ExecutionRow, list[NodeRow], list[TaskExecutionRow]] | None:
+    row = find_execution(connection, wanted)
+    if row is None:
+        return None
+    nodes = list_nodes(connection, of_execution(Selection(order_by="node_executions.id"), wanted))
+    attempts = list_task_executions(connection, of_execution(Selection(order_by="task_executions.id"), wanted))
+    return row, nodes, attempts
+
+
+def _facts(row: ExecutionRow) -> Context:
+    workflow = Identifier.FromString(row.workflow)
+    return {
+        "project": row.id.project,
+        "domain": row.id.domain,
+        "name": row.id.name,
+        "workflow": workflow.name,
+        "version": workflow.version,
+        "phase": row.phase,
+        "created": _text(row.times.created_at),
+        "duration": _duration(row.times.duration_ns),
+        "error": row.error.message if row.error else "",
+    }
+
+
+def _node_facts(nodes: Sequence[NodeRow], attempts: Iterable[TaskExecutionRow]) -> list[Context]:
+    of_node: dict[str, list[TaskExecutionRow]] = {}
+    for attempt in attempts:
+        of_node.setdefault(attempt.node_id, []).append(attempt)
+    return [
+        {
+            "node_id": node.node_id,
+            "is_child": node.parent_node_id is not None,
+            "task": of_node[node.node_id][0].name if node.node_id in of_node else "",
+            "phase": node.phase,
+            "cache": "" if node.cache_status == "CACHE_DISABLED" else node.cache_status,
+            "duration": _duration(node.times.duration_ns),
+            "attempts": [
+                {
+                    "number": attempt.retry_attempt,
+                    "phase": attempt.phase,
+                    "logs": [{"name": name, "uri": uri} for name, uri in attempt.logs],
+                }
+                for attempt in of_node.get(node.node_id, ())
+            ],
+        }
+        for node in nodes
+        if node.kind not in ("start", "end")
+    ]
+
+
+def _text(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _duration(nanoseconds: int) -> str:
+    if nanoseconds == 0:
+        return ""
+    seconds = nanoseconds / 1e9
+    return f"{seconds:.2f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,205 @@
+"""The composition root: builds the backend's parts by hand, starts them in order, stops them in reverse.
+
+The one place that chooses implementations. Order matters: the executor's warm process is started before gRPC
+is loaded into action, open executions are taken up before the first request is served, and the home says that
+somebody serves only once somebody does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import grpc
+import uvicorn
+from starlette.applications import Starlette
+
+from hydraflyte import __version__
+from hydraflyte.backend.addresses import Addresses, reserve
+from hydraflyte.backend.admin.parts import ControlPlaneParts
+from hydraflyte.backend.admin.service import build_server
+from hydraflyte.backend.admin.signing import verify
+from hydraflyte.backend.console.app import HttpParts, build_app
+from hydraflyte.backend.console.guard import OwnerCheck, console_key
+from hydraflyte.backend.console.logs import Logs
+from hydraflyte.backend.console.pages import Pages
+from hydraflyte.backend.console.transfer import Transfers
+from hydraflyte.backend.executor.forkserver import ForkServerExecutor, log_path
+from hydraflyte.backend.loop import ExecutionLoop
+from hydraflyte.backend.store.blobs import Blobs
+from hydraflyte.backend.store.database import Database
+from hydraflyte.backend.store.executions import ExecutionStore
+from hydraflyte.clock import SystemClock
+from hydraflyte.embedded import BackendOptions
+from hydraflyte.errors import BackendStartError
+from hydraflyte.home import Home, RunningBackend, write_private
+
+log = logging.getLogger(__name__)
+
+_GRACE_S = 1.0
+
+
+def serve(home: Home, options: BackendOptions, announce: Callable[[RunningBackend], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``announce`` is called once, when the backend serves.
+
+    Raises:
+        BackendStartError: it cannot start; nothing is left running.
+    """
+    os.umask(0o077)
+    home.prepare()
+    _log_to_stderr()
+    with _held(home):
+        asyncio.run(_serve(home, options, announce))
+
+
+async def _serve(home: Home, options: BackendOptions, announce: Callable[[RunningBackend], None]) -> None:
+    stopping = _stop_on_signals()
+    async with _backend(home, options) as running:
+        home.announce(running)
+        announce(running)
+        log.info("serving %s, console %s", running.endpoint, running.http_url)
+        await stopping.wait()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[RunningBackend]:
+    """Build and run every part; what was started is stopped in reverse order, also when a later part fails."""
+    clock = SystemClock()
+    token = home.token() if options.auth else None
+    signing_key = (home.token() + "/uploads").encode()
+    async with AsyncExitStack() as stack:
+        http_socket, addresses = reserve(options.host, options.port)
+        stack.callback(http_socket.close)
+        python = options.python or sys.executable
+        executor = ForkServerExecutor(home=home.root, python=python, slots=os.cpu_count() or 1, clock=clock)
+        database = Database.open(home.database)
+        stack.callback(database.close)
+        blobs = Blobs(home.blobs)
+        loop = ExecutionLoop(store=ExecutionStore(database=database, blobs=blobs), executor=executor, clock=clock)
+        stack.push_async_callback(loop.close)
+        await loop.open()
+
+        control_plane = ControlPlaneParts(
+            database=database,
+            blobs=blobs,
+            control=loop,
+            clock=clock,
+            new_name=_new_name,
+            signing_key=signing_key,
+            http_url=addresses.http_url,
+            principal=f"uid-{os.getuid()}",
+        )
+        server = build_server(control_plane, token=token)
+        _listen(server, f"unix:{home.socket}", hint="remove the file if no backend runs.")
+        _listen(server, addresses.endpoint, hint="choose another port with --port, or stop what listens there.")
+        await server.start()
+        home.socket.chmod(0o600)
+        stack.push_async_callback(server.stop, _GRACE_S)
+
+        def signature_holds(method: str, path: str, query: str) -> bool:
+            return verify(signing_key, method, path, query, clock.now())
+
+        owner = OwnerCheck(token)
+        parts = HttpParts(
+            transfers=Transfers(blobs=blobs, verify=signature_holds),
+            logs=Logs(find=lambda attempt, stream: log_path(home.root, attempt, stream), owner=owner),
+            pages=Pages(database=database, blobs=blobs, owner=owner),
+            hosts=addresses.http_hosts,
+        )
+        await stack.enter_async_context(_http_server(build_app(parts), http_socket))
+        write_private(home.client_config, _client_config(home, addresses, with_token=options.auth))
+        stack.callback(home.state_file.unlink, missing_ok=True)
+        yield RunningBackend(
+            pid=os.getpid(),
+            endpoint=addresses.endpoint,
+            socket=str(home.socket),
+            http_url=addresses.http_url,
+            console_url=f"{addresses.http_url}/console" + (f"?key={console_key(token)}" if token else ""),
+            config=str(home.client_config),
+            home=str(home.root),
+            python=python,
+            auth=options.auth,
+            version=__version__,
+        )
+
+
+def _listen(server: grpc.aio.Server, address: str, *, hint: str) -> None:
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise BackendStartError(f"gRPC cannot listen on {address}: {error}", hint=hint) from error
+    if bound == 0:
+        raise BackendStartError(f"gRPC cannot listen on {address}: it is taken.", hint=hint)
+
+
+@asynccontextmanager
+async def _http_server(app: Starlette, bound: socket.socket) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
+    )
+    server = _SignallessServer(config)
+    task = asyncio.create_task(server.serve(sockets=[bound]), name="http-server")
+    while not server.started and not task.done():
+        await asyncio.sleep(0.005)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+class _SignallessServer(uvicorn.Server):
+    """uvicorn inside a process that handles signals itself."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _client_config(home: Home, addresses: Addresses, *, with_token: bool) -> str:
+    """Return a Flyte client config (YAML) for pyflyte, FlyteRemote and flytectl."""
+    lines = ["admin:", f"  endpoint: {addresses.endpoint}", "  insecure: true"]
+    if with_token:
+        lines += ["  authType: ExternalCommand", f'  command: ["cat", {_quoted(home.token_file)}]']
+    lines += ["console:", f"  endpoint: {addresses.http_url}", ""]
+    return "\n".join(lines)
+
+
+def _quoted(path: Path) -> str:
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _new_name() -> str:
+    """Return a name for an execution: ``a`` and 19 characters of Kubernetes' alphabet (flyteadmin's form)."""
+    return "a" + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(19))
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+@contextmanager
+def _held(home: Home) -> Iterator[None]:
+    descriptor = home.lock()
+    home.socket.unlink(missing_ok=True)  # left by a process that was killed; nobody can hold it now
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

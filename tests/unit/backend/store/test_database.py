@@ -1,0 +1,103 @@
+"""The database: grouped writes, isolated failures, readers that cannot write, migrations that say no."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from hydraflyte.backend.store.database import SCHEMA_VERSION, Database
+from hydraflyte.errors import BackendStartError
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database.open(tmp_path / "backend.sqlite")
+    yield database
+    database.close()
+
+
+def put_tag(connection, key):
+    connection.execute(
+        "INSERT INTO artifacts VALUES (?, 'tag', 'id', x'', 'p/d/e', 'n0', 0, '2026-01-01T00:00:00.000000Z')", (key,)
+    )
+
+
+def datasets(connection):
+    return [row["dataset"] for row in connection.execute("SELECT dataset FROM artifacts ORDER BY dataset")]
+
+
+def test_what_was_written_is_read_back(database):
+    async def story():
+        await database.write(lambda connection: put_tag(connection, "a"))
+        return await database.read(datasets)
+
+    assert asyncio.run(story()) == ["a"]
+
+
+def test_a_change_that_raises_takes_back_only_itself(database):
+    def put_then_fail(connection):
+        put_tag(connection, "lost")
+        raise ValueError("no")
+
+    async def story():
+        results = await asyncio.gather(
+            database.write(lambda connection: put_tag(connection, "before")),
+            database.write(put_then_fail),
+            database.write(lambda connection: put_tag(connection, "after")),
+            return_exceptions=True,
+        )
+        return [type(result) for result in results], await database.read(datasets)
+
+    outcomes, kept = asyncio.run(story())
+
+    assert outcomes == [type(None), ValueError, type(None)]
+    assert kept == ["after", "before"]
+
+
+def test_a_reader_cannot_write(database):
+    async def story():
+        await database.read(lambda connection: put_tag(connection, "sneaky"))
+
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        asyncio.run(story())
+
+
+def test_many_concurrent_writes_meet_no_lock(database):
+    async def story():
+        await asyncio.gather(*(database.write(lambda c, n=n: put_tag(c, f"{n:03}")) for n in range(300)))
+        return len(await database.read(datasets))
+
+    assert asyncio.run(story()) == 300
+
+
+def test_what_is_queued_when_it_closes_is_still_written(tmp_path):
+    database = Database.open(tmp_path / "backend.sqlite")
+    future = database.submit(lambda connection: put_tag(connection, "a"))
+
+    database.close()
+
+    assert future.result(timeout=0) is None
+    with sqlite3.connect(tmp_path / "backend.sqlite") as connection:
+        assert connection.execute("SELECT count(*) FROM artifacts").fetchone()[0] == 1
+    connection.close()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "backend.sqlite"
+    Database.open(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+
+    with pytest.raises(BackendStartError, match="schema version") as refusal:
+        Database.open(path)
+
+    assert "upgrade hydraflyte" in refusal.value.hint
+
+
+def test_a_damaged_file_gets_one_clear_error(tmp_path):
+    path = tmp_path / "backend.sqlite"
+    path.write_bytes(b"this is not a database, it is a sentence" * 100)
+
+    with pytest.raises(BackendStartError, match="cannot be used: file is not a database"):
+        Database.open(path)

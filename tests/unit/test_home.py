@@ -1,0 +1,94 @@
+"""The home: private, held by one backend at most, and honest about who serves it."""
+
+import os
+
+import pytest
+
+from hydraflyte.errors import BackendStartError
+from hydraflyte.home import Home, RunningBackend
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(root=tmp_path / "home")
+    home.prepare()
+    return home
+
+
+def a_backend(home):
+    return RunningBackend(
+        pid=os.getpid(),
+        endpoint="127.0.0.1:30080",
+        socket=str(home.socket),
+        http_url="http://127.0.0.1:30081",
+        console_url="http://127.0.0.1:30081/console",
+        config=str(home.client_config),
+        home=str(home.root),
+        python="/usr/bin/python3",
+        auth=True,
+        version="0",
+    )
+
+
+def test_the_home_is_what_was_given_then_the_environment_then_the_users_data_folder(tmp_path):
+    environ = {"HYDRAFLYTE_HOME": str(tmp_path / "from-environment")}
+
+    assert Home.resolve(tmp_path / "given", environ).root == tmp_path / "given"
+    assert Home.resolve(None, environ).root == tmp_path / "from-environment"
+    assert Home.resolve(None, {}).root.name == "hydraflyte"
+
+
+def test_the_home_is_private_also_when_it_was_not(tmp_path):
+    (tmp_path / "home").mkdir(mode=0o755)
+
+    Home(root=tmp_path / "home").prepare()
+
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_home_that_is_a_file_is_refused_with_a_hint(tmp_path):
+    (tmp_path / "home").write_text("in the way")
+
+    with pytest.raises(BackendStartError, match="cannot be used") as refusal:
+        Home(root=tmp_path / "home").prepare()
+
+    assert "--home" in refusal.value.hint
+
+
+def test_a_second_backend_is_told_who_holds_the_home(home):
+    descriptor = home.lock()
+
+    with pytest.raises(BackendStartError, match=f"Another backend \\(pid {os.getpid()}\\) already serves"):
+        home.lock()
+
+    os.close(descriptor)
+
+
+def test_nobody_serves_a_home_that_is_not_held_whatever_its_state_file_says(home):
+    home.announce(a_backend(home))
+
+    assert home.running() is None
+
+
+def test_who_holds_and_announces_is_who_serves(home):
+    descriptor = home.lock()
+    home.announce(a_backend(home))
+
+    assert home.running() == a_backend(home)
+
+    os.close(descriptor)
+
+
+def test_the_token_is_made_once_and_readable_by_the_owner_only(home):
+    token = home.token()
+
+    assert home.token() == token
+    assert len(token) >= 40
+    assert home.token_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_socket_path_that_is_too_long_moves_to_a_private_temporary_folder(tmp_path):
+    deep = Home(root=tmp_path / ("x" * 90))
+
+    assert len(str(deep.socket)) <= 100
+    assert f"hydraflyte-{os.getuid()}" in str(deep.socket)
