@@ -1,0 +1,1 @@
+"""Hydra's door into hydraflyte: ``hydra/launcher=flyte``. Hydra imports every module here in every Hydra program."""
