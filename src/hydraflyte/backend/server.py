@@ -8,6 +8,7 @@ somebody serves only once somebody does.
 from __future__ import annotations
 
 import asyncio
+import getpass
 import logging
 import os
 import secrets
@@ -95,10 +96,12 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             clock=clock,
             new_name=_new_name,
             signing_key=signing_key,
-            http_url=addresses.http_url,
-            principal=f"uid-{os.getuid()}",
+            http_base_url=lambda: addresses.http_url,
+            console_url=f"{addresses.http_url}/console",
+            principal=getpass.getuser(),
+            token=token,
         )
-        server = build_server(control_plane, token=token)
+        server = build_server(control_plane)
         _listen(server, f"unix:{home.socket}", hint="remove the file if no backend runs.")
         _listen(server, addresses.endpoint, hint="choose another port with --port, or stop what listens there.")
         await server.start()

@@ -12,6 +12,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
@@ -59,7 +60,8 @@ class Transfers:
         )
 
     def _target(self, request: Request) -> Path | None:
-        if not self._verify(request.method, request.url.path, request.url.query):
+        path = quote(request.scope["path"], safe="/")  # in the form that was signed, however the client quotes
+        if not self._verify(request.method, path, request.url.query):
             return None
         relative = Path(request.path_params["path"])
         if relative.is_absolute() or ".." in relative.parts:
