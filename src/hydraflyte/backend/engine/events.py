@@ -49,6 +49,7 @@ class AttemptFailed:
 
     attempt: AttemptId
     failure: Failure
+    has_deck: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +69,13 @@ class AttemptAborted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheAnswered:
-    """The catalog was asked. ``outputs`` is None on a miss; ``tag`` names the artifact in either case."""
+    """The catalog was asked. ``outputs`` is None on a miss."""
 
     node: NodeId
     attempt: int
     outputs: LiteralMap | None
     source: AttemptId | None = None  # who produced the artifact, on a hit
+    has_failed: bool = False  # the catalog could not be read: the task runs as after a miss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ class TaskPhase(IntEnum):
     FAILED = 5
     INITIALIZING = 6
     WAITING_FOR_RESOURCES = 7
+    RETRYABLE_FAILED = 8  # flyteadmin shows a failed attempt as FAILED; known so that the enum is complete
 
 
 TERMINAL_EXECUTION_PHASES = frozenset(
@@ -65,4 +66,6 @@ TERMINAL_NODE_PHASES = frozenset(
         NodePhase.RECOVERED,
     }
 )
-TERMINAL_TASK_PHASES = frozenset({TaskPhase.SUCCEEDED, TaskPhase.ABORTED, TaskPhase.FAILED})
+OCCUPYING_PHASES = frozenset({NodePhase.QUEUED, NodePhase.RUNNING})
+"""Phases in which a task node counts towards ``max_parallelism``."""
+TERMINAL_TASK_PHASES = frozenset({TaskPhase.SUCCEEDED, TaskPhase.ABORTED, TaskPhase.FAILED, TaskPhase.RETRYABLE_FAILED})

@@ -13,25 +13,15 @@ from enum import Enum
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.tasks_pb2 import TaskTemplate
 
 from hydraflyte.backend.engine.commands import Command
 from hydraflyte.backend.engine.events import LogLink
 from hydraflyte.backend.engine.failures import Failure
+from hydraflyte.backend.engine.graph import ClosureGraph, index_closure
+from hydraflyte.backend.engine.kinds import NodeKind as NodeKind
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
-from hydraflyte.identifiers import ExecutionId, NodeId
-
-
-class NodeKind(str, Enum):
-    """What a node of a compiled workflow is."""
-
-    START = "start"  # the workflow's inputs as a node
-    END = "end"  # the workflow's outputs as a node
-    TASK = "task"
-    SUB_WORKFLOW = "sub_workflow"
-    LAUNCH_PLAN = "launch_plan"
-    BRANCH = "branch"
-    GATE = "gate"
-    ARRAY = "array"
+from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 
 class CacheStatus(str, Enum):
@@ -59,6 +49,7 @@ class ExecutionPlan:
         max_parallelism: most task nodes running at once; 0 means no limit.
         interruptible: the execution's own wish, or None to follow the workflow.
         envs: appended last to the environment of every attempt.
+        graph: ``workflow``, indexed for look-up; derived from it, never given.
     """
 
     execution_id: ExecutionId
@@ -70,11 +61,20 @@ class ExecutionPlan:
     interruptible: bool | None = None
     overwrite_cache: bool = False
     envs: Mapping[str, str] = field(default_factory=dict)
+    graph: ClosureGraph = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "graph", index_closure(self.workflow))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptState:
-    """One task execution: the n-th attempt of a task node."""
+    """One task execution: the n-th attempt of a task node.
+
+    Attributes:
+        failure: why it ended badly; while ``phase`` is not terminal, why it is being killed (an AbortAttempt
+            has been sent, the process may still live).
+    """
 
     attempt: int
     phase: TaskPhase
@@ -96,11 +96,13 @@ class NodeState:
         spec_node_id: id in the compiled workflow.
         parent: unique id of the parent node execution, or None at top level.
         retry_group: the parent's attempt, or None at top level.
-        scope: id (``str`` of the workflow's Identifier) of the compiled workflow that holds the node's template.
+        scope: ``graph.entity_key`` of the compiled workflow that holds the node's template.
         attempt: number of the current attempt (from 0); for nodes other than tasks always 0.
         system_failures: attempts lost to the system so far.
+        queued_at: when it was first queued; the active deadline counts from here.
         inputs: resolved inputs, once known. outputs: once the node SUCCEEDED.
-        attempts: every attempt so far, in order.
+        cache_source: who produced the outputs of a CACHE_HIT.
+        attempts: every attempt so far, in order. A QUEUED task node without any waits for CacheAnswered.
     """
 
     node_id: NodeId
@@ -123,12 +125,33 @@ class NodeState:
     cache_status: CacheStatus = CacheStatus.CACHE_DISABLED
     cache_dataset: str = ""
     cache_tag: str = ""
+    cache_source: AttemptId | None = None
     attempts: tuple[AttemptState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Who may start under ``max_parallelism``: derived from the nodes (``admission.derive``), kept to save a scan.
+
+    Attributes:
+        occupied: task nodes that are QUEUED or RUNNING.
+        waiting: unique id -> (parent, id in the compiled workflow) of task nodes that are ready but must wait,
+            first come first.
+    """
+
+    occupied: int = 0
+    waiting: Mapping[NodeId, tuple[NodeId | None, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionState:
-    """One execution: its plan, its phase, and every node execution that exists so far (by unique id)."""
+    """One execution: its plan, its phase, and every node execution that exists so far (by unique id).
+
+    Attributes:
+        failure: once FAILING or FAILED, the error that the execution ends with.
+        abort_cause: once ABORTING or ABORTED.
+        admission: not stored; None in a state that was read back, until the next step derives it.
+    """
 
     plan: ExecutionPlan
     phase: ExecutionPhase
@@ -141,6 +164,7 @@ class ExecutionState:
     abort_cause: str | None = None
     abort_principal: str = ""
     outputs: LiteralMap | None = None
+    admission: Admission | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +174,12 @@ class Step:
     Attributes:
         state: the new state.
         commands: to be carried out after the state is stored, in order.
-        writes: literal maps to be written to these absolute paths *before* the state is stored. Their content
+        writes: messages to be written to these absolute paths *before* the state is stored. Their content
             follows from the state alone, so writing one twice is harmless.
         touched: unique ids of the node executions that are new or changed.
     """
 
     state: ExecutionState
     commands: tuple[Command, ...] = ()
-    writes: Mapping[str, LiteralMap] = field(default_factory=dict)
+    writes: Mapping[str, LiteralMap | TaskTemplate] = field(default_factory=dict)
     touched: frozenset[NodeId] = frozenset()

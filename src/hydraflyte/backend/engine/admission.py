@@ -1,0 +1,46 @@
+"""Who may start under ``max_parallelism``, derived from the nodes of a state that was read back.
+
+The one rule: what ``derive`` finds by a scan is what the steps keep up to date one change at a time; an
+invariant compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hydraflyte.backend.engine.kinds import NodeKind
+from hydraflyte.backend.engine.levels import Level, level_below, top_level
+from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase
+from hydraflyte.backend.engine.readiness import LevelCondition, Readiness, condition, readiness
+from hydraflyte.backend.engine.state import Admission, ExecutionState
+from hydraflyte.identifiers import NodeId
+
+
+def derive(state: ExecutionState) -> Admission:
+    """Return what occupies the slots, and which ready task nodes wait for one."""
+    nodes = state.nodes.values()
+    occupied = sum(node.kind is NodeKind.TASK and node.phase in OCCUPYING_PHASES for node in nodes)
+    if state.plan.max_parallelism == 0 or state.phase is ExecutionPhase.UNDEFINED:
+        return Admission(occupied=occupied)
+    waiting: dict[NodeId, tuple[NodeId | None, str]] = {}
+    for level in _open_levels(state):
+        for spec_id in _ready_tasks(state, level):
+            waiting[level.id_of(spec_id)] = (level.parent, spec_id)
+    return Admission(occupied=occupied, waiting=waiting)
+
+
+def _open_levels(state: ExecutionState) -> Iterator[Level]:
+    levels = [top_level(state)]
+    for node in state.nodes.values():
+        if node.kind is NodeKind.SUB_WORKFLOW and node.phase not in TERMINAL_NODE_PHASES:
+            levels.append(level_below(state, node))
+    return (level for level in levels if condition(state, state.nodes, level) is LevelCondition.OPEN)
+
+
+def _ready_tasks(state: ExecutionState, level: Level) -> Iterator[str]:
+    for spec_id, spec in level.workflow.nodes.items():
+        is_candidate = spec.kind is NodeKind.TASK and spec_id != level.workflow.failure_node
+        if not is_candidate or level.id_of(spec_id) in state.nodes:
+            continue
+        if readiness(state.nodes, level, spec) is Readiness.READY:
+            yield spec_id

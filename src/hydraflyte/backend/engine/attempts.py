@@ -1,0 +1,140 @@
+"""What to hand to an executor for one attempt of a task node.
+
+The one rule: an AttemptSpec follows from the state alone, so it can be made again after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.tasks_pb2 import TaskTemplate
+from google.protobuf.struct_pb2 import Struct, Value
+
+from hydraflyte.backend.engine import layout
+from hydraflyte.backend.engine.commands import AttemptSpec
+from hydraflyte.backend.engine.environment import attempt_env
+from hydraflyte.backend.engine.nodeids import generated_name
+from hydraflyte.backend.engine.state import ExecutionState, NodeState
+from hydraflyte.backend.engine.templates import TemplateError, TemplateValues, asks_for_task_template, render
+from hydraflyte.identifiers import AttemptId
+
+_PRIMARY_CONTAINER_KEY = "primary_container_name"
+_BUNDLE_OPTION = "--additional-distribution"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Container:
+    """The parts of a container that a process needs, wherever the template keeps them."""
+
+    templates: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+def attempt_id(state: ExecutionState, node: NodeState) -> AttemptId:
+    """Return the id of the node's current attempt."""
+    return AttemptId(execution=state.plan.execution_id, node=node.node_id, attempt=node.attempt)
+
+
+def attempt_spec(state: ExecutionState, node: NodeState, task: TaskTemplate) -> AttemptSpec:
+    """Return all that an executor needs for the current attempt of ``node``.
+
+    Raises:
+        TemplateError: the task has no container, or its command line cannot be rendered.
+    """
+    container = _container(task)
+    attempt = attempt_id(state, node)
+    values = _template_values(state, node)
+    argv = render(container.templates, values)
+    return AttemptSpec(
+        attempt=attempt,
+        argv=argv,
+        env=attempt_env(state.plan, attempt, task.id, container.env),
+        task=task,
+        inputs_uri=values.input,
+        output_prefix=values.output_prefix,
+        raw_output_prefix=values.raw_output_prefix,
+        bundle_uri=_option(argv, _BUNDLE_OPTION),
+    )
+
+
+def needs_template_file(task: TaskTemplate) -> bool:
+    """Return whether the task wants its own template as a file (``{{.taskTemplatePath}}``)."""
+    try:
+        return asks_for_task_template(_container(task).templates)
+    except TemplateError:
+        return False
+
+
+def template_file_uri(state: ExecutionState, node: NodeState) -> str:
+    """Return the path of that file."""
+    return f"{layout.data_dir(state, node)}/{layout.TASK_TEMPLATE_FILE}"
+
+
+def _template_values(state: ExecutionState, node: NodeState) -> TemplateValues:
+    plan = state.plan
+    attempt = attempt_id(state, node)
+    previous = "" if node.attempt == 0 else layout.checkpoint_prefix(plan, replace(attempt, attempt=node.attempt - 1))
+    return TemplateValues(
+        input=layout.inputs_uri(state, node),
+        input_prefix=layout.data_dir(state, node),
+        output_prefix=layout.output_prefix(state, node),
+        raw_output_prefix=layout.raw_output_prefix(plan, attempt),
+        checkpoint_prefix=layout.checkpoint_prefix(plan, attempt),
+        prev_checkpoint_prefix=previous,
+        generated_name=generated_name(attempt),
+        task_template_path=template_file_uri(state, node),
+        namespace=f"{plan.execution_id.project}-{plan.execution_id.domain}",
+        inputs=node.inputs or LiteralMap(),
+    )
+
+
+def _container(task: TaskTemplate) -> _Container:
+    target = task.WhichOneof("target")
+    if target == "container":
+        templates = (*task.container.command, *task.container.args)
+        return _Container(templates=templates, env={pair.key: pair.value for pair in task.container.env})
+    if target == "k8s_pod":
+        return _primary_container(task)
+    raise TemplateError(f"a task of type {task.type!r} has no container to run")
+
+
+def _primary_container(task: TaskTemplate) -> _Container:
+    wanted = task.k8s_pod.primary_container_name or task.config.get(_PRIMARY_CONTAINER_KEY, "")
+    containers = [item.struct_value for item in _list(task.k8s_pod.pod_spec, "containers")]
+    named = [container for container in containers if _text(container, "name") == wanted]
+    if not named:
+        raise TemplateError(f"the pod has no container {wanted!r} (primary_container_name)")
+    container = named[0]
+    return _Container(
+        templates=(*_strings(container, "command"), *_strings(container, "args")), env=_pod_env(container)
+    )
+
+
+def _strings(container: Struct, key: str) -> tuple[str, ...]:
+    return tuple(item.string_value for item in _list(container, key))
+
+
+def _pod_env(container: Struct) -> dict[str, str]:
+    """Return the container's plain variables; ``valueFrom`` means something only inside Kubernetes."""
+    pairs = [item.struct_value for item in _list(container, "env")]
+    return {_text(pair, "name"): _text(pair, "value") for pair in pairs if "valueFrom" not in pair.fields}
+
+
+def _list(struct: Struct, key: str) -> Sequence[Value]:
+    # `in` first: indexing a protobuf map adds the missing key to it
+    return struct.fields[key].list_value.values if key in struct.fields else ()
+
+
+def _text(struct: Struct, key: str) -> str:
+    return struct.fields[key].string_value if key in struct.fields else ""
+
+
+def _option(argv: tuple[str, ...], name: str) -> str:
+    """Return the value after ``name``, or ``""``."""
+    for option, value in pairwise(argv):
+        if option == name:
+            return value
+    return ""

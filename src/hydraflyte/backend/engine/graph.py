@@ -1,0 +1,129 @@
+"""A compiled closure, indexed: workflows, nodes and tasks by key, edges as tuples.
+
+The one rule: everything here follows from the closure alone and never changes. It knows nothing of phases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flyteidl.core.compiler_pb2 import CompiledWorkflow, CompiledWorkflowClosure
+from flyteidl.core.identifier_pb2 import Identifier
+from flyteidl.core.tasks_pb2 import TaskTemplate
+from flyteidl.core.workflow_pb2 import Node, WorkflowMetadata, WorkflowTemplate
+
+from hydraflyte.backend.engine.kinds import NodeKind, kind_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One node of a compiled workflow, with all that the engine asks about it.
+
+    Attributes:
+        task: template of a task node, else None.
+        sub_workflow: key of the workflow that a sub-workflow node runs, else ``""``.
+        retries: further attempts after a failure of the user's (the node's own number, or the task's).
+        timeout: of one attempt; zero means none.
+    """
+
+    node: Node
+    kind: NodeKind
+    upstream: tuple[str, ...]
+    downstream: tuple[str, ...]
+    task: TaskTemplate | None = None
+    sub_workflow: str = ""
+    retries: int = 0
+    timeout: timedelta = timedelta(0)
+
+    @property
+    def node_id(self) -> str:
+        """The id inside the compiled workflow."""
+        return self.node.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowGraph:
+    """One compiled workflow.
+
+    Attributes:
+        key: ``entity_key`` of the workflow's id.
+        nodes: by id, ``start-node`` and ``end-node`` and the failure node included.
+        failure_node: id of the node to run when the workflow has failed, or None.
+        fails_immediately: whether the first failed node fails the workflow, or only the end of all others.
+    """
+
+    key: str
+    template: WorkflowTemplate
+    nodes: Mapping[str, NodeSpec]
+    failure_node: str | None
+    fails_immediately: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosureGraph:
+    """A compiled closure: the primary workflow's key, and all workflows by key."""
+
+    primary: str
+    workflows: Mapping[str, WorkflowGraph]
+
+
+def entity_key(identifier: Identifier) -> str:
+    """Return the text that names a registered entity inside a closure.
+
+    >>> entity_key(Identifier(project="p", domain="d", name="wf.main", version="v1"))
+    'p:d:wf.main:v1'
+    """
+    return f"{identifier.project}:{identifier.domain}:{identifier.name}:{identifier.version}"
+
+
+def index_closure(closure: CompiledWorkflowClosure) -> ClosureGraph:
+    """Return ``closure`` in a form in which every look-up takes constant time."""
+    tasks = {entity_key(task.template.id): task.template for task in closure.tasks}
+    workflows = {}
+    for workflow in (closure.primary, *closure.sub_workflows):
+        graph = _index_workflow(workflow, tasks)
+        workflows[graph.key] = graph
+    return ClosureGraph(primary=entity_key(closure.primary.template.id), workflows=workflows)
+
+
+def _index_workflow(workflow: CompiledWorkflow, tasks: Mapping[str, TaskTemplate]) -> WorkflowGraph:
+    template = workflow.template
+    upstream = {key: tuple(ids.ids) for key, ids in workflow.connections.upstream.items()}
+    downstream = {key: tuple(ids.ids) for key, ids in workflow.connections.downstream.items()}
+    nodes = list(template.nodes)
+    has_failure_node = template.HasField("failure_node")
+    if has_failure_node:
+        nodes.append(template.failure_node)
+    specs = {}
+    for node in nodes:
+        spec = _node_spec(node, tasks, (upstream.get(node.id, ()), downstream.get(node.id, ())))
+        specs[node.id] = spec
+    return WorkflowGraph(
+        key=entity_key(template.id),
+        template=template,
+        nodes=specs,
+        failure_node=template.failure_node.id if has_failure_node else None,
+        fails_immediately=template.metadata.on_failure == WorkflowMetadata.FAIL_IMMEDIATELY,
+    )
+
+
+def _node_spec(
+    node: Node, tasks: Mapping[str, TaskTemplate], edges: tuple[tuple[str, ...], tuple[str, ...]]
+) -> NodeSpec:
+    kind = kind_of(node)
+    assert kind is not None, f"node {node.id} of a compiled workflow has no target"
+    upstream, downstream = edges
+    task = tasks.get(entity_key(node.task_node.reference_id)) if kind is NodeKind.TASK else None
+    is_sub_workflow = kind is NodeKind.SUB_WORKFLOW
+    return NodeSpec(
+        node=node,
+        kind=kind,
+        upstream=upstream,
+        downstream=downstream,
+        task=task,
+        sub_workflow=entity_key(node.workflow_node.sub_workflow_ref) if is_sub_workflow else "",
+        retries=node.metadata.retries.retries or (task.metadata.retries.retries if task is not None else 0),
+        timeout=node.metadata.timeout.ToTimedelta(),
+    )

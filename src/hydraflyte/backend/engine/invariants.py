@@ -1,0 +1,125 @@
+"""What must hold in every state, whatever happened before.
+
+Used by tests and the simulation, not in production. The one rule: each check is stated from the outside, not by
+calling what it checks.
+"""
+
+from __future__ import annotations
+
+from hydraflyte.backend.engine import admission
+from hydraflyte.backend.engine.kinds import END_NODE_ID, START_NODE_ID, NodeKind
+from hydraflyte.backend.engine.levels import level_of
+from hydraflyte.backend.engine.phases import (
+    TERMINAL_EXECUTION_PHASES,
+    TERMINAL_NODE_PHASES,
+    TERMINAL_TASK_PHASES,
+    ExecutionPhase,
+    NodePhase,
+    TaskPhase,
+)
+from hydraflyte.backend.engine.retries import MAX_SYSTEM_FAILURES
+from hydraflyte.backend.engine.state import ExecutionState, NodeState
+
+
+def check_invariants(state: ExecutionState) -> None:
+    """Raise AssertionError, with the node's id, if ``state`` is one that must never be."""
+    for node in state.nodes.values():
+        _check_node(state, node)
+        _check_attempts(node)
+        _check_edges(state, node)
+    _check_execution(state)
+    _check_slots(state)
+
+
+def _check_node(state: ExecutionState, node: NodeState) -> None:
+    about = f"node {node.node_id} is {node.phase.name}"
+    level = level_of(state, node)
+    assert node.node_id == level.id_of(node.spec_node_id), f"{about} under a wrong id"
+    assert node.phase is not NodePhase.UNDEFINED, f"{about} but exists"
+    assert node.parent is None or node.parent in state.nodes, f"{about} but its parent is unknown"
+    is_ended = node.phase in TERMINAL_NODE_PHASES
+    assert is_ended == (node.ended_at is not None), f"{about}, ended at {node.ended_at}"
+    assert (node.phase is NodePhase.SUCCEEDED) == (node.outputs is not None), f"{about}, wrong about outputs"
+    has_failed = node.phase in (NodePhase.FAILED, NodePhase.TIMED_OUT, NodePhase.FAILING, NodePhase.ABORTED)
+    assert has_failed == (node.failure is not None), f"{about}, failure {node.failure}"
+    assert node.created_at <= node.updated_at, f"{about}, times out of order"
+    if node.started_at is not None and node.ended_at is not None:
+        assert node.created_at <= node.started_at <= node.ended_at, f"{about}, times out of order"
+    if node.parent is not None and not is_ended:
+        assert state.nodes[node.parent].phase not in TERMINAL_NODE_PHASES, f"{about} under a parent that has ended"
+
+
+def _check_attempts(node: NodeState) -> None:
+    about = f"node {node.node_id} is {node.phase.name}"
+    assert node.kind is NodeKind.TASK or not node.attempts, f"{about}: only tasks have attempts"
+    numbers = [attempt.attempt for attempt in node.attempts]
+    assert numbers == list(range(len(numbers))), f"{about}, attempts {numbers}"
+    assert not numbers or node.attempt == numbers[-1], f"{about}, attempt {node.attempt} of {numbers}"
+    assert node.system_failures <= min(MAX_SYSTEM_FAILURES, len(numbers)), f"{about}, {node.system_failures} lost"
+    for attempt in node.attempts[:-1]:
+        assert attempt.phase is TaskPhase.FAILED, f"{about}, attempt {attempt.attempt} replaced but {attempt.phase}"
+    if node.attempts:
+        is_over = node.attempts[-1].phase in TERMINAL_TASK_PHASES
+        assert is_over == (node.phase in TERMINAL_NODE_PHASES), f"{about}, attempt {node.attempts[-1].phase.name}"
+    for attempt in node.attempts:
+        is_over = attempt.phase in TERMINAL_TASK_PHASES
+        assert is_over == (attempt.ended_at is not None), f"{about}, attempt {attempt.attempt} times wrong"
+        is_bad = attempt.phase in (TaskPhase.FAILED, TaskPhase.ABORTED)
+        assert attempt.failure is not None or not is_bad, f"{about}, attempt {attempt.attempt} failed for no reason"
+        assert attempt.failure is None or attempt.phase is not TaskPhase.SUCCEEDED, f"{about}: success and failure"
+
+
+def _check_edges(state: ExecutionState, node: NodeState) -> None:
+    """Nothing starts before everything upstream succeeded, and nothing is skipped without a reason."""
+    level = level_of(state, node)
+    if node.spec_node_id == level.workflow.failure_node:
+        return
+    upstream = [state.nodes.get(level.id_of(spec_id)) for spec_id in level.workflow.nodes[node.spec_node_id].upstream]
+    phases = [NodePhase.UNDEFINED if other is None else other.phase for other in upstream]
+    about = f"node {node.node_id} is {node.phase.name}, upstream {[phase.name for phase in phases]}"
+    if node.phase is NodePhase.SKIPPED:
+        assert all(phase in TERMINAL_NODE_PHASES for phase in phases), about
+        assert any(phase is not NodePhase.SUCCEEDED for phase in phases), about
+    else:
+        assert all(phase in (NodePhase.SUCCEEDED, NodePhase.RECOVERED) for phase in phases), about
+
+
+def _check_execution(state: ExecutionState) -> None:
+    about = f"execution {state.plan.execution_id} is {state.phase.name}"
+    open_nodes = [node.node_id for node in state.nodes.values() if node.phase not in TERMINAL_NODE_PHASES]
+    is_ended = state.phase in TERMINAL_EXECUTION_PHASES
+    assert is_ended == (state.ended_at is not None), f"{about}, ended at {state.ended_at}"
+    if is_ended:
+        assert not open_nodes, f"{about} but {open_nodes} run"
+    elif state.phase is not ExecutionPhase.UNDEFINED:
+        waits_for_world = any(
+            node.kind is NodeKind.TASK and node.phase not in TERMINAL_NODE_PHASES for node in state.nodes.values()
+        )
+        assert waits_for_world, f"{about} and waits for nothing: {open_nodes}"
+        assert START_NODE_ID in state.nodes, f"{about} without start-node"
+    if state.phase is ExecutionPhase.SUCCEEDED:
+        assert state.outputs is not None, f"{about} without outputs"
+        assert state.nodes[END_NODE_ID].phase is NodePhase.SUCCEEDED, f"{about} without end-node"  # type: ignore[index]  # NodeId of a literal
+    if state.phase in (ExecutionPhase.FAILING, ExecutionPhase.FAILED):
+        assert state.failure is not None, f"{about} without a failure"
+    if state.phase in (ExecutionPhase.ABORTING, ExecutionPhase.ABORTED):
+        assert state.abort_cause is not None, f"{about} without a cause"
+
+
+def _check_slots(state: ExecutionState) -> None:
+    if state.admission is None or state.phase in TERMINAL_EXECUTION_PHASES:
+        return
+    derived = admission.derive(state)
+    kept = state.admission
+    assert kept.occupied == derived.occupied, f"{kept.occupied} slots kept, {derived.occupied} derived"
+    assert dict(kept.waiting) == dict(derived.waiting), f"waiting: {kept.waiting} kept, {derived.waiting} derived"
+    limit = state.plan.max_parallelism
+    failure_nodes = sum(
+        node.kind is NodeKind.TASK
+        and node.phase not in TERMINAL_NODE_PHASES
+        and node.spec_node_id == level_of(state, node).workflow.failure_node
+        for node in state.nodes.values()
+    )
+    if limit:
+        assert derived.occupied <= limit + failure_nodes, f"{derived.occupied} of {limit} slots"
+        assert not derived.waiting or derived.occupied >= limit, f"slots are free while {list(derived.waiting)} wait"

@@ -1,0 +1,63 @@
+"""Where the files of an execution lie: paths derived from ids, never stored.
+
+The one rule: every path follows from the plan and the ids of the node and its ancestors (flytepropeller's own
+layout), so a restart finds what an earlier process wrote. Text only; nothing here touches a file.
+"""
+
+from __future__ import annotations
+
+from hydraflyte.backend.engine.kinds import END_NODE_ID
+from hydraflyte.backend.engine.nodeids import fnv1a_32, generated_name
+from hydraflyte.backend.engine.state import ExecutionPlan, ExecutionState, NodeState
+from hydraflyte.identifiers import AttemptId
+
+INPUTS_FILE = "inputs.pb"
+OUTPUTS_FILE = "outputs.pb"
+ERROR_FILE = "error.pb"
+DECK_FILE = "deck.html"
+FUTURES_FILE = "futures.pb"
+TASK_TEMPLATE_FILE = "task.pb"
+CHECKPOINTS_DIR = "_flytecheckpoints"
+
+_BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def data_dir(state: ExecutionState, node: NodeState) -> str:
+    """Return the directory of what all attempts of ``node`` share."""
+    if node.parent is None:
+        return f"{state.plan.metadata_prefix}/{node.node_id}/data"
+    parent = state.nodes[node.parent]
+    return f"{output_prefix(state, parent, node.retry_group or 0)}/{node.spec_node_id}"
+
+
+def inputs_uri(state: ExecutionState, node: NodeState) -> str:
+    """Return the path of the node's ``inputs.pb``: one per node, whatever the attempt."""
+    return f"{data_dir(state, node)}/{INPUTS_FILE}"
+
+
+def output_prefix(state: ExecutionState, node: NodeState, attempt: int | None = None) -> str:
+    """Return the directory that ``attempt`` (the current one if None) writes its outputs or error to."""
+    number = node.attempt if attempt is None else attempt
+    return f"{data_dir(state, node)}/{number}"
+
+
+def outputs_uri(state: ExecutionState, node: NodeState) -> str:
+    """Return the path of the current attempt's ``outputs.pb``."""
+    return f"{output_prefix(state, node)}/{OUTPUTS_FILE}"
+
+
+def execution_outputs_uri(plan: ExecutionPlan) -> str:
+    """Return the path of the execution's own outputs: those of its end-node."""
+    return f"{plan.metadata_prefix}/{END_NODE_ID}/data/0/{OUTPUTS_FILE}"
+
+
+def raw_output_prefix(plan: ExecutionPlan, attempt: AttemptId) -> str:
+    """Return the directory for the attempt's raw data, spread over 1296 two-character shards."""
+    name = generated_name(attempt)
+    shard = fnv1a_32(name) % (36 * 36)
+    return f"{plan.raw_output_prefix.rstrip('/')}/{_BASE_36[shard // 36]}{_BASE_36[shard % 36]}/{name}"
+
+
+def checkpoint_prefix(plan: ExecutionPlan, attempt: AttemptId) -> str:
+    """Return the directory for the attempt's checkpoints."""
+    return f"{raw_output_prefix(plan, attempt)}/{CHECKPOINTS_DIR}"

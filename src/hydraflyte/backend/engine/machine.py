@@ -1,0 +1,148 @@
+"""The engine's entry points: begin, step, recover, open_attempts, check_invariants.
+
+The one rule: all of them are functions of their arguments. Which event leads where is said in ``transitions``,
+``tasks``, ``progress`` and ``closing``; here events are only handed to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from typing_extensions import assert_never
+
+from hydraflyte.backend.engine import closing, progress, tasks
+from hydraflyte.backend.engine.admission import derive
+from hydraflyte.backend.engine.attempts import attempt_id, attempt_spec
+from hydraflyte.backend.engine.commands import AbortAttempt, AttemptSpec, Command, StartAttempt
+from hydraflyte.backend.engine.draft import Draft
+from hydraflyte.backend.engine.events import (
+    AbortRequested,
+    AttemptAborted,
+    AttemptFailed,
+    AttemptLost,
+    AttemptStarted,
+    AttemptSucceeded,
+    CacheAnswered,
+    Event,
+    ExecutionRequested,
+    TimePassed,
+)
+from hydraflyte.backend.engine.invariants import check_invariants as check_invariants
+from hydraflyte.backend.engine.kinds import NodeKind
+from hydraflyte.backend.engine.levels import spec_of, top_level
+from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, TaskPhase
+from hydraflyte.backend.engine.state import (
+    Admission,
+    CacheStatus,
+    ExecutionPlan,
+    ExecutionState,
+    NodeState,
+    Step,
+)
+
+_ABORTABLE_PHASES = frozenset({ExecutionPhase.UNDEFINED, ExecutionPhase.RUNNING, ExecutionPhase.FAILING})
+
+
+def begin(plan: ExecutionPlan, now: datetime) -> ExecutionState:
+    """Return the state of a new execution: UNDEFINED, without nodes. The event ExecutionRequested comes next."""
+    return ExecutionState(
+        plan=plan, phase=ExecutionPhase.UNDEFINED, created_at=now, updated_at=now, admission=Admission()
+    )
+
+
+def step(state: ExecutionState, event: Event, now: datetime) -> Step:
+    """Return what ``event`` leads to. An event that is late or about nothing known changes nothing.
+
+    Raises:
+        InvalidTransitionError: the tables have no row for what happened; a defect of the engine.
+    """
+    if state.phase in TERMINAL_EXECUTION_PHASES:
+        return Step(state=state)
+    if state.admission is None:
+        state = replace(state, admission=derive(state))
+    draft = Draft(state, now)
+    _handle(draft, event)
+    progress.settle(draft)
+    return draft.finish()
+
+
+def recover(state: ExecutionState, now: datetime) -> tuple[Command, ...]:
+    """Return every command whose effect may be missing after a restart; carrying one out twice is harmless.
+
+    Attempts that were RUNNING are not started again: ask the executor how they ended, and step with that event
+    or with AttemptLost, before this is called. An execution that is UNDEFINED needs ExecutionRequested instead.
+    """
+    commands: list[Command] = []
+    for node in state.nodes.values():
+        if node.kind is NodeKind.TASK:
+            commands.extend(_recover_task(state, node))
+    return tuple(commands)
+
+
+def open_attempts(state: ExecutionState) -> tuple[AttemptSpec, ...]:
+    """Return the attempts that were handed to an executor and have not ended."""
+    return tuple(_spec(state, node) for node in state.nodes.values() if tasks.is_open(node))
+
+
+def _handle(draft: Draft, event: Event) -> None:
+    match event:
+        case ExecutionRequested():
+            _start(draft)
+        case AttemptStarted():
+            tasks.attempt_started(draft, event)
+        case AttemptSucceeded():
+            tasks.attempt_succeeded(draft, event)
+        case AttemptFailed() | AttemptLost() | AttemptAborted():
+            tasks.attempt_ended_badly(draft, event)
+        case CacheAnswered():
+            tasks.cache_answered(draft, event)
+        case TimePassed():
+            _check_deadlines(draft)
+        case AbortRequested():
+            _abort(draft, event)
+        case _:
+            assert_never(event)
+
+
+def _start(draft: Draft) -> None:
+    if draft.phase is not ExecutionPhase.UNDEFINED:  # sent twice
+        return
+    draft.move_execution(replace(draft.execution, started_at=draft.now), ExecutionRequested)
+    progress.enter(draft, top_level(draft.execution), draft.plan.inputs)
+
+
+def _check_deadlines(draft: Draft) -> None:
+    for node in list(draft.nodes.values()):
+        if tasks.is_open(node):
+            tasks.check_deadlines(draft, node)
+
+
+def _abort(draft: Draft, event: AbortRequested) -> None:
+    if draft.phase not in _ABORTABLE_PHASES:  # asked for twice
+        return
+    closing.abort(draft, event)
+    progress.close_if_drained(draft, top_level(draft.execution))
+
+
+def _recover_task(state: ExecutionState, node: NodeState) -> list[Command]:
+    if tasks.is_asking_cache(node):
+        return [tasks.look_up_command(node)]
+    if node.cache_status is CacheStatus.CACHE_POPULATED:
+        return [tasks.write_command(node, attempt_id(state, node))]
+    if not tasks.is_open(node):
+        return []
+    commands: list[Command] = []
+    attempt = node.attempts[-1]
+    if attempt.phase is TaskPhase.QUEUED and attempt.failure is None:
+        commands.append(StartAttempt(spec=_spec(state, node)))
+    if attempt.failure is not None:
+        commands.append(AbortAttempt(attempt=attempt_id(state, node), reason=attempt.failure.message))
+    commands.extend(tasks.wake_commands(node, spec_of(state, node)))
+    return commands
+
+
+def _spec(state: ExecutionState, node: NodeState) -> AttemptSpec:
+    task = spec_of(state, node).task
+    assert task is not None
+    return attempt_spec(state, node, task)
