@@ -1,0 +1,122 @@
+"""Everything that a workflow needs to be registered with: its tasks, sub-workflows and launch plans, in order.
+
+One rule: an entity comes after all it uses. Reference entities and entities fetched from a backend exist there already
+and are left out. What dynamic and eager tasks use is read from their code. Registers nothing, imports no user module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import FunctionType
+from typing import TypeAlias, Union
+
+from flytekit.core.array_node import ArrayNode
+from flytekit.core.base_task import PythonTask
+from flytekit.core.condition import BranchNode
+from flytekit.core.launch_plan import LaunchPlan
+from flytekit.core.node import Node
+from flytekit.core.python_function_task import PythonFunctionTask
+from flytekit.core.reference_entity import ReferenceEntity
+from flytekit.core.workflow import WorkflowBase
+
+from hydraflyte.errors import DiscoveryError
+from hydraflyte.launcher.calls import objects_used_by, plain_function
+
+Entity: TypeAlias = Union[PythonTask, WorkflowBase, LaunchPlan]  # noqa: UP007 - `|` fails on untyped classes in mypy
+
+
+def entities_of(workflow: WorkflowBase) -> tuple[Entity, ...]:
+    """Return the entities to register for ``workflow``, itself included: tasks first, each after all it uses.
+
+    A dynamic task comes with the tasks, although what it may call comes later: a task refers to nothing when it is
+    registered.
+
+    Raises:
+        DiscoveryError: a workflow does not compile.
+    """
+    ordered: dict[int, Entity] = {}
+    _visit(workflow, ordered, set())
+    tasks = [entity for entity in ordered.values() if isinstance(entity, PythonTask)]
+    others = [entity for entity in ordered.values() if not isinstance(entity, PythonTask)]
+    return (*tasks, *others)
+
+
+def used_by(entity: object) -> Iterator[object]:
+    """Yield the entities that ``entity`` uses directly; reference entities and fetched ones included.
+
+    Raises:
+        DiscoveryError: it is a workflow that does not compile.
+    """
+    if isinstance(entity, ReferenceEntity):
+        return
+    if isinstance(entity, WorkflowBase):
+        for node in _compiled_nodes(entity):
+            yield from _entities_in(node)
+        if entity.on_failure is not None:
+            yield entity.on_failure
+    elif isinstance(entity, LaunchPlan):
+        yield entity.workflow
+    elif isinstance(entity, PythonFunctionTask):
+        yield from entity.node_dependency_hints or ()
+        if entity.execution_mode != PythonFunctionTask.ExecutionBehavior.DEFAULT:
+            yield from _entities_in_code(entity)
+
+
+def is_entity(value: object) -> bool:
+    """Tell whether ``value`` is something that can be registered."""
+    return isinstance(value, (PythonTask, WorkflowBase, LaunchPlan)) and not isinstance(value, ReferenceEntity)
+
+
+def _visit(entity: object, ordered: dict[int, Entity], open_ids: set[int]) -> None:
+    if not is_entity(entity) or id(entity) in ordered or id(entity) in open_ids:
+        return  # open: a dynamic task that calls itself, or the workflow that it is part of
+    open_ids.add(id(entity))
+    for used in used_by(entity):
+        _visit(used, ordered, open_ids)
+    ordered[id(entity)] = entity
+
+
+def _compiled_nodes(workflow: WorkflowBase) -> list[Node]:
+    try:
+        nodes = list(workflow.nodes)
+        failure_node = workflow.failure_node
+    except Exception as error:  # compiling calls the user's function, so anything can come out of it
+        raise DiscoveryError(
+            f"The workflow {workflow.name} does not compile: {type(error).__name__}: {error}",
+            hint="Calling the workflow in plain Python shows the same error with its traceback.",
+        ) from error
+    return nodes if failure_node is None else [*nodes, failure_node]
+
+
+def _entities_in(node: Node | None) -> Iterator[object]:
+    """Yield the entities that a node runs; none for gates, and for arms of a conditional that only fail."""
+    if node is None:
+        return
+    entity = node.flyte_entity
+    if isinstance(entity, BranchNode):
+        block = entity._ifelse_block  # flytekit's own translator reads it, there is no other way in
+        yield from _entities_in(block.case.then_node)
+        for case in block.other or ():
+            yield from _entities_in(case.then_node)
+        yield from _entities_in(block.else_node)
+    elif isinstance(entity, ArrayNode):
+        yield entity.target
+    elif entity is not None:
+        yield entity
+
+
+def _entities_in_code(task: PythonFunctionTask) -> Iterator[object]:
+    home = _top_package(plain_function(task.task_function))
+
+    def is_at_home(function: FunctionType) -> bool:
+        return _top_package(function) == home
+
+    for value in objects_used_by(task.task_function, follows=is_at_home):
+        if isinstance(value, ArrayNode):
+            yield value.target
+        elif is_entity(value):
+            yield value
+
+
+def _top_package(function: FunctionType) -> str:
+    return str(function.__module__).partition(".")[0]

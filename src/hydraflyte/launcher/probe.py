@@ -1,0 +1,73 @@
+"""The child of `proof.py`: imports modules and loads tasks from an unpacked bundle, then writes what it saw.
+
+Run by path with any interpreter that has flytekit, so it imports nothing of hydraflyte. The request comes as JSON on
+stdin; the answer goes to a file, because stdout belongs to the user's code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+
+def main() -> None:
+    """Answer one request."""
+    request = json.load(sys.stdin)
+    answer = _probe(request)
+    with open(request["answer"], "w", encoding="utf-8", errors="backslashreplace") as file:
+        json.dump(answer, file)
+
+
+def _probe(request: dict[str, Any]) -> dict[str, Any]:
+    code = request["code"]
+    sys.path[0] = code  # instead of this file's directory; pyflyte-fast-execute puts the bundle on PYTHONPATH
+    at = "The code bundle cannot be imported"
+    try:
+        for module in request["modules"]:
+            at = f"{module} cannot be imported from the code bundle"
+            importlib.import_module(module)
+        for load in request["loads"]:
+            at = f"The task {load['task_name']} cannot be loaded from the code bundle"
+            task = _load(load)
+            wrong = _what_is_wrong(load, task)
+            if wrong:
+                return {"ok": False, "what": at, "traceback": wrong}
+    except BaseException as error:  # a process border; a SystemExit at import is the user's error, too
+        return _failed(at, error)
+    return {"ok": True}
+
+
+def _load(load: dict[str, Any]) -> Any:
+    module, _, attribute = load["resolver"].rpartition(".")
+    resolver = getattr(importlib.import_module(module), attribute)
+    return resolver.load_task(loader_args=list(load["loader_args"]))
+
+
+def _what_is_wrong(load: dict[str, Any], task: Any) -> str | None:
+    if not hasattr(task, "dispatch_execute"):
+        return f"{' '.join(load['loader_args'])} is a {type(task).__name__}, not a Flyte task."
+    if load["checks_name"] and task.name != load["task_name"]:
+        return f"There it is named {task.name}."
+    return None
+
+
+def _failed(at: str, error: BaseException) -> dict[str, Any]:
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    answer: dict[str, Any] = {"ok": False, "what": at, "traceback": "".join(lines)}
+    if isinstance(error, ModuleNotFoundError):
+        answer["missing_module"] = error.name
+    elif isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        answer["missing_file"] = os.path.relpath(error.filename)
+    elif isinstance(error, SystemExit):
+        answer["hint"] = "Put what runs the program under `if __name__ == '__main__':`; tasks import the module."
+    return answer
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    os._exit(0)  # threads that the user's modules started must not keep this process
