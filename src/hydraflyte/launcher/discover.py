@@ -6,7 +6,6 @@ arguments and the source root come from one decision. The user's script is never
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from flytekit.core.reference_entity import ReferenceEntity
 from flytekit.core.workflow import PythonFunctionWorkflow, WorkflowBase
 
 from hydraflyte.errors import DiscoveryError
-from hydraflyte.launcher.calls import objects_used_by, plain_function
-from hydraflyte.launcher.entities import Entity, entities_of, used_by
+from hydraflyte.launcher.calls import closure_of, line_that_calls, objects_used_by, plain_function
+from hydraflyte.launcher.entities import Entity, entities_of, used_by, without_duplicates
 from hydraflyte.launcher.files import is_too_broad
 from hydraflyte.launcher.modules import (
     ModulePlace,
@@ -78,15 +77,12 @@ def discover(task_function: Callable[..., object], *, workflow_name: str | None 
     """
     function = _python_function(task_function)
     main = place_of_namespace(function.__globals__)
+    _refuse_call_at_import(function, main)
     workflow = _main_workflow(function, main, workflow_name)
     entities = entities_of(workflow)
-    naming = Naming(
-        main=main,
-        namespaces=_namespaces(function, main),
-        runs_as_main=function.__globals__.get("__name__") == "__main__",
-    )
-    loads = naming.apply(entities)
-    modules = _loaded_modules(main, entities, loads)
+    loads = Naming(main=main, main_globals=function.__globals__).apply(entities)
+    entities = without_duplicates(entities)
+    modules = _loaded_modules(main, loads)
     places = user_modules([main, *_places(modules, main)])
     extra = _extra_modules(places, main)
     return WorkflowSource(
@@ -104,13 +100,40 @@ def discover(task_function: Callable[..., object], *, workflow_name: str | None 
 
 
 def _python_function(task_function: Callable[..., object]) -> FunctionType:
+    """Return the function the user wrote: behind ``functools.wraps``, and behind wrappers that hide what they wrap."""
     try:
-        return plain_function(task_function)
+        function = plain_function(task_function)
     except TypeError as error:
         raise DiscoveryError(
             f"The task function {task_function!r} is not a Python function.",
             hint="Decorate a plain function with @hydra.main.",
         ) from error
+    while "<locals>" in function.__qualname__:
+        wrapped = [value for value in closure_of(function).values() if type(value) is FunctionType]
+        elsewhere = [value for value in wrapped if value.__module__ != function.__module__]
+        if len(elsewhere) != 1:
+            break
+        function = plain_function(elsewhere[0])
+    return function
+
+
+def _refuse_call_at_import(function: FunctionType, main: ModulePlace) -> None:
+    """Raise if importing the module would run the program: every task's process imports it."""
+    names = {name for name, value in function.__globals__.items() if _is_or_wraps(value, function)}
+    line = line_that_calls(main.file, names)
+    if line is not None:
+        raise DiscoveryError(
+            f"{main.file}:{line} runs the program whenever the module is imported, as every task's process does.",
+            hint="Put that line under `if __name__ == '__main__':`.",
+        )
+
+
+def _is_or_wraps(value: Any, function: FunctionType) -> bool:
+    while type(value) is FunctionType:
+        if value is function:
+            return True
+        value = value.__dict__.get("__wrapped__")
+    return False
 
 
 def _main_workflow(function: FunctionType, main: ModulePlace, workflow_name: str | None) -> WorkflowBase:
@@ -138,14 +161,13 @@ def _main_workflow(function: FunctionType, main: ModulePlace, workflow_name: str
     )
 
 
-def _workflows(values: Iterable[object]) -> list[WorkflowBase]:
+def _workflows(values: Iterable[Any]) -> list[WorkflowBase]:
     """Return the workflows among ``values``, those of launch plans included, each once, in order."""
     found: dict[int, WorkflowBase] = {}
     for value in values:
-        if isinstance(value, ReferenceEntity):
-            continue
-        workflow = value.workflow if isinstance(value, LaunchPlan) else value
-        if isinstance(workflow, WorkflowBase):
+        kind = type(value)  # not isinstance: it asks proxies and lazy modules for their __class__, which loads them
+        if issubclass(kind, (WorkflowBase, LaunchPlan)) and not issubclass(kind, ReferenceEntity):
+            workflow = value.workflow if issubclass(kind, LaunchPlan) else value
             found[id(workflow)] = workflow
     return list(found.values())
 
@@ -197,23 +219,17 @@ def _variable(workflow: WorkflowBase, namespace: Mapping[str, Any]) -> str:
     return str(workflow.name)
 
 
-def _namespaces(function: FunctionType, main: ModulePlace) -> dict[str, Mapping[str, Any]]:
-    namespaces: dict[str, Mapping[str, Any]] = {
-        name: vars(module) for name, module in list(sys.modules.items()) if hasattr(module, "__dict__")
-    }
-    namespaces[main.name] = function.__globals__
-    return namespaces
-
-
-def _loaded_modules(main: ModulePlace, entities: Sequence[Entity], loads: Sequence[TaskLoad]) -> tuple[str, ...]:
+def _loaded_modules(main: ModulePlace, loads: Sequence[TaskLoad]) -> tuple[str, ...]:
     """Return the modules that loading the tasks imports; the main module at least, to be proven importable."""
     names = {main.name}
-    names.update(load.loader_args[1] for load in loads if load.loader_args[0] == "task-module")
-    return tuple(sorted(names))
+    for load in loads:
+        in_module = load.loader_args[0] == "task-module"
+        names.add(load.loader_args[1] if in_module else load.resolver.rpartition(".")[0])
+    return tuple(sorted(name for name in names if name))
 
 
 def _places(modules: Iterable[str], main: ModulePlace) -> list[ModulePlace]:
-    places = [place_of(sys.modules[name]) for name in modules if name in sys.modules and name != main.name]
+    places = [place_of(name) for name in modules if name != main.name]
     return [place for place in places if place is not None and not is_installed(place.file)]
 
 

@@ -6,9 +6,9 @@ and are left out. What dynamic and eager tasks use is read from their code. Regi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FunctionType
-from typing import TypeAlias, Union
+from typing import TypeAlias, Union, cast
 
 from flytekit.core.array_node import ArrayNode
 from flytekit.core.base_task import PythonTask
@@ -21,6 +21,7 @@ from flytekit.core.workflow import WorkflowBase
 
 from hydraflyte.errors import DiscoveryError
 from hydraflyte.launcher.calls import objects_used_by, plain_function
+from hydraflyte.launcher.naming import ImportableResolver
 
 Entity: TypeAlias = Union[PythonTask, WorkflowBase, LaunchPlan]  # noqa: UP007 - `|` fails on untyped classes in mypy
 
@@ -39,6 +40,32 @@ def entities_of(workflow: WorkflowBase) -> tuple[Entity, ...]:
     tasks = [entity for entity in ordered.values() if isinstance(entity, PythonTask)]
     others = [entity for entity in ordered.values() if not isinstance(entity, PythonTask)]
     return (*tasks, *others)
+
+
+def without_duplicates(entities: Sequence[Entity]) -> tuple[Entity, ...]:
+    """Return ``entities`` without those that say the same under the same name; map tasks made twice, for example.
+
+    Raises:
+        DiscoveryError: two of them have one name and differ, so that only one could be registered.
+    """
+    kept: dict[tuple[str, str], Entity] = {}
+    for entity in entities:
+        kind = "task" if isinstance(entity, PythonTask) else type(entity).__name__
+        other = kept.setdefault((kind, entity.name), entity)
+        if other is not entity and isinstance(entity, PythonTask) and _how_it_runs(entity) != _how_it_runs(other):
+            raise DiscoveryError(
+                f"Two different tasks have the name {entity.name}.",
+                hint="Flyte knows a task by its name: give each its own function, and a map task the same settings.",
+            )
+    return tuple(kept.values())
+
+
+def _how_it_runs(task: PythonTask) -> object:
+    inner = getattr(task, "python_function_task", None)
+    if inner is not None:
+        return _how_it_runs(inner), task.metadata
+    resolver = getattr(task, "task_resolver", None)
+    return (resolver.loader_args(None, task) if isinstance(resolver, ImportableResolver) else id(task)), task.metadata
 
 
 def used_by(entity: object) -> Iterator[object]:
@@ -64,7 +91,8 @@ def used_by(entity: object) -> Iterator[object]:
 
 def is_entity(value: object) -> bool:
     """Tell whether ``value`` is something that can be registered."""
-    return isinstance(value, (PythonTask, WorkflowBase, LaunchPlan)) and not isinstance(value, ReferenceEntity)
+    kind = type(value)  # not isinstance: it asks proxies and lazy modules for their __class__, which loads them
+    return issubclass(kind, (PythonTask, WorkflowBase, LaunchPlan)) and not issubclass(kind, ReferenceEntity)
 
 
 def _visit(entity: object, ordered: dict[int, Entity], open_ids: set[int]) -> None:
@@ -112,8 +140,8 @@ def _entities_in_code(task: PythonFunctionTask) -> Iterator[object]:
         return _top_package(function) == home
 
     for value in objects_used_by(task.task_function, follows=is_at_home):
-        if isinstance(value, ArrayNode):
-            yield value.target
+        if issubclass(type(value), ArrayNode):
+            yield cast(ArrayNode, value).target
         elif is_entity(value):
             yield value
 

@@ -98,7 +98,7 @@ class SourceTree:
 
     Attributes:
         source_root: the directory whose content becomes the bundle's top.
-        extra_modules: top-level module name -> its directory or file elsewhere; added at the bundle's top.
+        extra_modules: dotted module name -> its directory or file elsewhere; added under that name.
         chosen_files: files and directories below the root to take, where the root holds much else (a home
             directory); ``None`` takes the whole tree.
     """
@@ -175,20 +175,25 @@ class _Walk:
             self._file(path, name)
 
     def extra_module(self, name: str, path: Path, ignore_files: Sequence[str]) -> None:
-        """Add a top-level module from outside: a link where the bundle holds its directory already, else a copy."""
-        top = name if path.is_dir() else f"{name}{path.suffix}"
-        if top in self.found or any(other.startswith(f"{top}/") for other in self.found):
+        """Add a module from elsewhere: a link where the bundle holds its directory already, else a copy."""
+        is_directory = path.is_dir()
+        top = name.replace(".", "/") + ("" if is_directory else path.suffix)
+        if top in self.found or self._holds(top):
             raise PackagingError(
                 f"The code imports {name} from {path}, but the source root {self.root} has another {top}.",
                 hint=f"Rename one of them, or remove the directory of {path} from PYTHONPATH.",
             )
-        if path.is_dir() and path.is_relative_to(self.root):
-            target = path.relative_to(self.root).as_posix()
+        inside = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else None
+        if is_directory and inside is not None and self._holds(inside):
+            target = os.path.relpath(inside, os.path.dirname(top))
             self.found[top] = _Found(name=top, path=path, size_bytes=0, is_executable=False, link_target=target)
-        elif path.is_dir():
+        elif is_directory:
             self.directory(path, top, rules_for(path, ignore_files))
         else:
             self._file(path, top)
+
+    def _holds(self, directory: str) -> bool:
+        return any(name.startswith(f"{directory}/") for name in self.found)
 
     def _entry(self, entry: os.DirEntry[str], name: str, rules: IgnoreRules, inherited: Rule | None) -> None:
         is_directory = entry.is_dir(follow_symlinks=True)

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import hydraflyte
@@ -69,14 +68,24 @@ def place_of_namespace(namespace: Mapping[str, Any]) -> ModulePlace:
     return _place_of_script(path)
 
 
-def place_of(module: ModuleType) -> ModulePlace | None:
-    """Return the place of an imported module, or ``None`` if it has no source file under its name."""
-    file = getattr(module, "__file__", None)
-    if not file or not file.endswith(".py"):
+def place_of(name: str) -> ModulePlace | None:
+    """Return the place of an imported module, or ``None`` if it is not imported or has no source under its name."""
+    file = module_globals(name).get("__file__")
+    if not isinstance(file, str) or not file.endswith(".py"):
         return None
     path = _absolute(file)
-    root = _root(module.__name__, path)
-    return ModulePlace(name=module.__name__, file=path, root=root) if root is not None else None
+    root = _root(name, path)
+    return ModulePlace(name=name, file=path, root=root) if root is not None else None
+
+
+def module_globals(name: str) -> Mapping[str, Any]:
+    """Return the globals of an imported module as they are; empty if it is not imported, or waits to be loaded."""
+    module = sys.modules.get(name)
+    try:
+        namespace = object.__getattribute__(module, "__dict__")  # getattr would load flytekit's lazy modules
+    except AttributeError:
+        return {}
+    return namespace if isinstance(namespace, dict) else {}
 
 
 def is_installed(file: Path) -> bool:
@@ -154,8 +163,7 @@ def _is_imported_from(name: str, path: Path) -> bool:
 
 
 def _spec_paths(name: str) -> list[str]:
-    module = sys.modules.get(name)
-    spec = getattr(module, "__spec__", None)
+    spec = module_globals(name).get("__spec__")
     if spec is None:
         try:
             spec = importlib.util.find_spec(name)
@@ -169,9 +177,8 @@ def _spec_paths(name: str) -> list[str]:
 
 def _locate(name: str) -> ModulePlace | None:
     """Return the place of a module that is loaded, or of a top-level one that could be."""
-    module = sys.modules.get(name)
-    if module is not None:
-        return place_of(module)
+    if name in sys.modules:
+        return place_of(name)
     if "." in name:
         return None
     for path in _spec_paths(name):

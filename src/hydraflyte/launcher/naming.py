@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flytekit.configuration import SerializationSettings
@@ -22,7 +21,7 @@ from flytekit.core.python_auto_container import PythonAutoContainerTask, default
 from flytekit.core.workflow import PythonFunctionWorkflow
 
 from hydraflyte.errors import DiscoveryError
-from hydraflyte.launcher.modules import ModulePlace
+from hydraflyte.launcher.modules import ModulePlace, module_globals
 from hydraflyte.launcher.proof import TaskLoad
 
 _DEFAULT_RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"
@@ -63,13 +62,11 @@ class Naming:
 
     Attributes:
         main: the place of the module that holds the task function.
-        namespaces: importable module name -> its globals; the main module among them.
-        runs_as_main: whether ``main`` is called ``__main__`` in this process.
+        main_globals: that module's globals; in this process it may be called ``__main__``.
     """
 
     main: ModulePlace
-    namespaces: Mapping[str, Mapping[str, Any]]
-    runs_as_main: bool
+    main_globals: Mapping[str, Any]
 
     def apply(self, entities: Sequence[object]) -> tuple[TaskLoad, ...]:
         """Set the names of ``entities`` (each after what it uses); return how their tasks are loaded.
@@ -136,23 +133,27 @@ class Naming:
     def _created_in(self, task: Any) -> str:
         """Return the module at whose top level the task was made, under its importable name."""
         recorded = task.instantiated_in
-        if not self.runs_as_main or (recorded in self.namespaces and recorded != self.main.name):
-            return str(recorded or self.main.name)
         file = task._module_file
-        is_main = file is None or Path(os.path.realpath(file)) == Path(os.path.realpath(self.main.file))
-        return self.main.name if is_main else str(recorded)
+        if file is None or os.path.realpath(file) == os.path.realpath(self.main.file):
+            return self.main.name  # flytekit records a name made of the path from the current directory, or nothing
+        return str(recorded)
+
+    def _globals_of(self, module: str) -> list[Mapping[str, Any]]:
+        """Return the globals of a module; two for a main module that another module has imported again."""
+        imported = module_globals(module)
+        return [self.main_globals, imported] if module == self.main.name else [imported]
 
     def _variable(self, entity: object, function: object, created_in: str) -> tuple[str, str]:
         """Return the module and the name in it that hold ``entity``."""
         candidates = [created_in] if function is None else [self.module_of(function), created_in]
         for module in candidates:
-            namespace = self.namespaces.get(module, {})
             preferred = _function_name(function) if function is not None else ""
-            if namespace.get(preferred) is entity:
-                return module, preferred
-            for variable, value in namespace.items():
-                if value is entity:
-                    return module, variable
+            for namespace in self._globals_of(module):
+                if namespace.get(preferred) is entity:
+                    return module, preferred
+                for variable, value in namespace.items():
+                    if value is entity:
+                        return module, variable
         name = getattr(entity, "name", repr(entity))
         raise DiscoveryError(
             f"The task {name} is not bound to a name at the top level of {' or '.join(dict.fromkeys(candidates))}, "

@@ -23,13 +23,15 @@ def main() -> None:
 
 
 def _probe(request: dict[str, Any]) -> dict[str, Any]:
-    code = request["code"]
-    sys.path[0] = code  # instead of this file's directory; pyflyte-fast-execute puts the bundle on PYTHONPATH
+    del sys.path[0]  # this file's directory; the bundle comes next, from PYTHONPATH
     at = "The code bundle cannot be imported"
     try:
         for module in request["modules"]:
             at = f"{module} cannot be imported from the code bundle"
-            importlib.import_module(module)
+            file = importlib.import_module(module).__file__ or ""
+            if module in request["bundled"] and not os.path.realpath(file).startswith(request["code"] + os.sep):
+                hint = f"Rename the file: {module} is already the name of another module there."
+                return {"ok": False, "what": at, "traceback": f"{module} comes from {file} instead.", "hint": hint}
         for load in request["loads"]:
             at = f"The task {load['task_name']} cannot be loaded from the code bundle"
             task = _load(load)

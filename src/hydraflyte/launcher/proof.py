@@ -68,9 +68,11 @@ def prove_importable(
     with tempfile.TemporaryDirectory(prefix="hydraflyte-proof-") as scratch:
         code = Path(scratch, "code")
         unpack(bundle.path, code)
+        names = {file.name for file in bundle.files.files}
         request = {
             "code": os.path.realpath(code),
             "modules": list(modules),
+            "bundled": [module for module in modules if names & set(_sources(module))],
             "loads": [asdict(load) for load in loads],
             "answer": os.path.join(scratch, "answer.json"),
         }
@@ -89,11 +91,12 @@ def unpack(archive: Path, into: Path) -> None:
 
 
 def _run_probe(python: str, request: dict[str, Any], timeout_s: float) -> str:
-    command = [python, "-E", "-B", str(_PROBE)]  # -E: the user's PYTHONPATH does not exist in a task's process
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
         child = subprocess.Popen(
-            command,
+            [python, "-B", str(_PROBE)],
             cwd=request["code"],
+            env=environment | {"PYTHONPATH": request["code"]},  # as pyflyte-fast-execute sets it
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -149,8 +152,7 @@ def _hint(answer: dict[str, Any], files: FileSet, python: str) -> str:
 
 
 def _missing_module_hint(module: str, files: FileSet, python: str) -> str:
-    path = module.replace(".", "/")
-    for candidate in (f"{path}.py", f"{path}/__init__.py", path):
+    for candidate in _sources(module):
         left_out = _left_out(candidate, files)
         if left_out is not None:
             return _kept_by(left_out)
@@ -161,6 +163,11 @@ def _missing_module_hint(module: str, files: FileSet, python: str) -> str:
         f"{top} is neither in the code bundle nor installed for {python}: install it there, "
         f"or keep it below {files.root}."
     )
+
+
+def _sources(module: str) -> tuple[str, str]:
+    path = module.replace(".", "/")
+    return f"{path}.py", f"{path}/__init__.py"
 
 
 def _left_out(name: str, files: FileSet) -> IgnoredPath | None:
