@@ -149,7 +149,11 @@ def _outputs_of(draft: Draft, level: Level, spec_id: str) -> LiteralMap:
     node = draft.nodes.get(level.id_of(spec_id))
     if node is None or node.outputs is None:
         raise BindingResolutionError(f"node {spec_id!r} has no outputs")
-    return node.outputs
+    aliases = level.workflow.nodes[spec_id].node.output_aliases
+    if not aliases:
+        return node.outputs
+    named = {alias.alias: node.outputs.literals[alias.var] for alias in aliases if alias.var in node.outputs.literals}
+    return LiteralMap(literals={**node.outputs.literals, **named})
 
 
 def _with_error(draft: Draft, level: Level, inputs: LiteralMap) -> LiteralMap:

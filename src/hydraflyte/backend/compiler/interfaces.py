@@ -1,0 +1,68 @@
+"""The variables that a node takes and gives.
+
+The one rule: an interface is None only if it cannot be known (what the node refers to is missing, or of a kind
+that this backend does not run); whoever asks then checks nothing that depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flyteidl.core.identifier_pb2 import Identifier
+from flyteidl.core.interface_pb2 import ParameterMap, TypedInterface, VariableMap
+from flyteidl.core.tasks_pb2 import TaskTemplate
+from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
+
+from hydraflyte.backend.engine.graph import entity_key
+from hydraflyte.backend.engine.kinds import NodeKind, kind_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchPlanInterface:
+    """What a launch plan expects and gives (``closure.expected_inputs`` and ``expected_outputs``)."""
+
+    identifier: Identifier
+    expected_inputs: ParameterMap
+    expected_outputs: VariableMap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """Everything that nodes may refer to, by ``graph.entity_key``."""
+
+    tasks: Mapping[str, TaskTemplate]
+    workflows: Mapping[str, WorkflowTemplate]
+    launch_plans: Mapping[str, LaunchPlanInterface]
+
+    def interface_of(self, node: Node) -> TypedInterface | None:
+        """Return what ``node`` takes and gives, or None if that cannot be known."""
+        interface = self._target_interface(node)
+        return interface if interface is None or not node.output_aliases else _with_aliases(interface, node)
+
+    def _target_interface(self, node: Node) -> TypedInterface | None:
+        kind = kind_of(node)
+        if kind is NodeKind.TASK:
+            task = self.tasks.get(entity_key(node.task_node.reference_id))
+            return None if task is None else task.interface
+        if kind is NodeKind.SUB_WORKFLOW:
+            workflow = self.workflows.get(entity_key(node.workflow_node.sub_workflow_ref))
+            return None if workflow is None else workflow.interface
+        if kind is NodeKind.LAUNCH_PLAN:
+            plan = self.launch_plans.get(entity_key(node.workflow_node.launchplan_ref))
+            return None if plan is None else _launch_plan_interface(plan, node)
+        return None
+
+
+def _launch_plan_interface(plan: LaunchPlanInterface, node: Node) -> TypedInterface:
+    """Return the inputs that are required or that the node binds; the launch plan fills in the others."""
+    bound = {binding.var for binding in node.inputs}
+    parameters = plan.expected_inputs.parameters.items()
+    inputs = {name: parameter.var for name, parameter in parameters if parameter.required or name in bound}
+    return TypedInterface(inputs=VariableMap(variables=inputs), outputs=plan.expected_outputs)
+
+
+def _with_aliases(interface: TypedInterface, node: Node) -> TypedInterface:
+    outputs = dict(interface.outputs.variables)
+    aliases = {alias.alias: outputs[alias.var] for alias in node.output_aliases if alias.var in outputs}
+    return TypedInterface(inputs=interface.inputs, outputs=VariableMap(variables={**outputs, **aliases}))
