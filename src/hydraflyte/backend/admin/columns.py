@@ -113,7 +113,10 @@ COLUMNS: Mapping[Entity, Mapping[str, Column]] = {
         "named_entities", text="project domain name description", number="resource_type state", time=_AGE
     ),
     Entity.PROJECT: _columns("projects", text="identifier name description", number="id state", time=_AGE),
-    Entity.SIGNAL: {},  # nothing is stored yet: gate nodes are refused at registration
+    # No such table yet, as gate nodes are refused at registration; but clients may ask.
+    Entity.SIGNAL: _columns(
+        "signals", text="execution_project execution_domain execution_name signal_id", number="id", time=_AGE
+    ),
     Entity.ADMIN_TAG: {"name": Column(place="tag.key", kind=ColumnKind.TEXT)},
     Entity.EXECUTION_TAG: {
         "key": Column(place="tag.key", kind=ColumnKind.TEXT),
@@ -134,6 +137,7 @@ ROW_IDS: Mapping[Entity, str] = {
     Entity.NAMED_ENTITY: "named_entities.id",
     Entity.PROJECT: "projects.id",
     Entity.DESCRIPTION: "description_entities.id",
+    Entity.SIGNAL: "signals.id",
 }
 """What keeps the order of equal rows the same from page to page."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
+from typing import Protocol
 
 from flyteidl.admin.common_pb2 import Sort
 
@@ -140,6 +141,31 @@ def page(limit: int, token: str, *, unlimited_at_zero: bool = False) -> tuple[in
 def next_token(limit: int, offset: int, count: int) -> str:
     """Return the token of the next page: ``""`` unless this page is full (a full last page still gets one)."""
     return str(offset + count) if count and count == limit else ""
+
+
+class ListRequest(Protocol):
+    """The fields that every list request of Flyte has."""
+
+    limit: int
+    token: str
+    filters: str
+
+    @property
+    def sort_by(self) -> Sort:
+        """The key and direction to sort by."""
+        ...
+
+
+def list_selection(listed: Entity, request: ListRequest, *, default_order: str = "") -> Selection:
+    """Return what a list request selects: filters, order and page together.
+
+    Raises:
+        FilterError: a part of the request cannot be understood.
+    """
+    limit, offset = page(request.limit, request.token, unlimited_at_zero=listed is Entity.PROJECT)
+    selection = select(listed, parse_filters(listed, request.filters))
+    order = order_by(listed, request.sort_by, default=default_order)
+    return replace(selection, order_by=order, limit=limit, offset=offset)
 
 
 def _parse_one(listed: Entity, expression: str) -> Filter:

@@ -56,6 +56,7 @@ class DescriptionRow:
     """A stored DescriptionEntity, serialised, and the version it belongs to."""
 
     id: EntityId
+    short_description: str
     description: bytes
     created_at: datetime
 
@@ -126,13 +127,13 @@ def update_named_entity(connection: sqlite3.Connection, entity: NamedEntityRow, 
     return cursor.rowcount == 1
 
 
-def put_description(connection: sqlite3.Connection, row: DescriptionRow, short_description: str) -> None:
+def put_description(connection: sqlite3.Connection, row: DescriptionRow) -> None:
     """Store the description of a version; the first one stays."""
     at = to_text(row.created_at)
     connection.execute(
         "INSERT OR IGNORE INTO description_entities (resource_type, project, domain, name, version,"
         " short_description, description, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*_keys(row.id), short_description, row.description, at, at),
+        (*_keys(row.id), row.short_description, row.description, at, at),
     )
 
 
@@ -210,8 +211,15 @@ def _attributes(row: sqlite3.Row) -> AttributesRow:
 def _description(row: sqlite3.Row) -> DescriptionRow:
     kind = next(kind for kind in EntityKind if kind.resource_type == row["resource_type"])
     entity = EntityId(kind=kind, project=row["project"], domain=row["domain"], name=row["name"], version=row["version"])
-    return DescriptionRow(id=entity, description=row["description"], created_at=from_text(row["created_at"]))
+    return DescriptionRow(
+        id=entity,
+        short_description=row["short_description"],
+        description=row["description"],
+        created_at=from_text(row["created_at"]),
+    )
 
 
-def _pick(row: sqlite3.Row, *names: str) -> Mapping[str, Any]:  # whatever SQLite holds; the columns are NOT NULL and typed
+def _pick(
+    row: sqlite3.Row, *names: str
+) -> Mapping[str, Any]:  # whatever SQLite holds; the columns are NOT NULL and typed
     return {name: row[name] for name in names}

@@ -7,7 +7,7 @@ connection, so that callers group them into one read or one transaction. Knows n
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
@@ -179,9 +179,9 @@ def read_closure(connection: sqlite3.Connection, workflow: Identifier) -> Compil
     return CompiledWorkflowClosure.FromString(row["closure"])
 
 
-def insert_task(connection: sqlite3.Connection, task: TaskRow) -> bool:
-    """Store the task (its ``row_id`` is chosen here). Returns False, changing nothing, if the version exists."""
-    return _insert(
+def insert_task(connection: sqlite3.Connection, task: TaskRow) -> TaskRow | None:
+    """Store the task (its ``row_id`` is chosen here). Returns None, or the row of this version that is there."""
+    is_new = _insert(
         connection,
         task.id,
         task.created_at,
@@ -192,11 +192,12 @@ def insert_task(connection: sqlite3.Connection, task: TaskRow) -> bool:
             "closure": task.closure,
         },
     )
+    return None if is_new else find_task(connection, task.id)
 
 
-def insert_workflow(connection: sqlite3.Connection, workflow: WorkflowRow) -> bool:
-    """Store the workflow (its ``row_id`` is chosen here). Returns False, changing nothing, if the version exists."""
-    return _insert(
+def insert_workflow(connection: sqlite3.Connection, workflow: WorkflowRow) -> WorkflowRow | None:
+    """Store the workflow (its ``row_id`` is chosen here). Returns None, or the row of this version that is there."""
+    is_new = _insert(
         connection,
         workflow.id,
         workflow.created_at,
@@ -207,11 +208,12 @@ def insert_workflow(connection: sqlite3.Connection, workflow: WorkflowRow) -> bo
             "closure": workflow.closure,
         },
     )
+    return None if is_new else find_workflow(connection, workflow.id)
 
 
-def insert_launch_plan(connection: sqlite3.Connection, plan: LaunchPlanRow) -> bool:
-    """Store the launch plan (its ``row_id`` is chosen here). Returns False, changing nothing, if it exists."""
-    return _insert(
+def insert_launch_plan(connection: sqlite3.Connection, plan: LaunchPlanRow) -> LaunchPlanRow | None:
+    """Store the launch plan (its ``row_id`` is chosen here). Returns None, or the row of this version that is there."""
+    is_new = _insert(
         connection,
         plan.id,
         plan.created_at,
@@ -226,6 +228,7 @@ def insert_launch_plan(connection: sqlite3.Connection, plan: LaunchPlanRow) -> b
             "expected_outputs": plan.expected_outputs,
         },
     )
+    return None if is_new else find_launch_plan(connection, plan.id)
 
 
 def set_launch_plan_state(connection: sqlite3.Connection, plan: LaunchPlanRow, state: int, now: datetime) -> None:
@@ -259,10 +262,10 @@ def list_launch_plans(connection: sqlite3.Connection, selection: Selection) -> l
 
 
 def list_names(connection: sqlite3.Connection, kind: EntityKind, selection: Selection) -> list[tuple[str, str, str]]:
-    """Return the distinct (project, domain, name) of the selected entities."""
+    """Return (project, domain, name) of the selected entities, each name once."""
     table = kind.value
     columns = f"{table}.project, {table}.domain, {table}.name"
-    statement = selection.statement(f"SELECT DISTINCT {columns} FROM {table}")
+    statement = replace(selection, group_by=columns).statement(f"SELECT {columns} FROM {table}")
     return [tuple(row) for row in connection.execute(statement, selection.parameters)]
 
 

@@ -21,6 +21,7 @@ class Selection:
         joins: ``JOIN … ON …`` clauses, each once.
         where: conditions that must all hold, with ``?`` for each value.
         parameters: the values, in the order of the ``?``.
+        group_by: columns of which each combination becomes one row, or ``""``.
         order_by: an ``ORDER BY`` expression, or ``""`` for the order of the rows' ids.
         limit: most rows to return; ``ALL`` for no limit.
     """
@@ -28,6 +29,7 @@ class Selection:
     joins: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
     parameters: tuple[SqlValue, ...] = ()
+    group_by: str = ""
     order_by: str = ""
     limit: int = ALL
     offset: int = 0
@@ -41,6 +43,8 @@ class Selection:
         parts = [select, *self.joins]
         if self.where:
             parts.append("WHERE " + " AND ".join(f"({condition})" for condition in self.where))
+        if self.group_by:
+            parts.append("GROUP BY " + self.group_by)
         if self.order_by:
             parts.append("ORDER BY " + self.order_by)
         parts.append(f"LIMIT {self.limit:d} OFFSET {self.offset:d}")

@@ -1,0 +1,134 @@
+"""Rows of node executions and task executions become flyteidl's messages. No reads.
+
+What clients derive from these fields, flytekit's node mapping first of all, is in section 1.11 of Flyte's
+semantics.
+"""
+
+from __future__ import annotations
+
+from flyteidl.admin.common_pb2 import FlyteURLs
+from flyteidl.admin.node_execution_pb2 import (
+    NodeExecution,
+    NodeExecutionClosure,
+    NodeExecutionMetaData,
+    TaskNodeMetadata,
+    WorkflowNodeMetadata,
+)
+from flyteidl.admin.task_execution_pb2 import TaskExecution, TaskExecutionClosure
+from flyteidl.core.catalog_pb2 import CatalogArtifactTag, CatalogMetadata
+from flyteidl.core.execution_pb2 import TaskLog
+from flyteidl.core.identifier_pb2 import (
+    DATASET,
+    TASK,
+    Identifier,
+    NodeExecutionIdentifier,
+    TaskExecutionIdentifier,
+)
+from flyteidl.event.event_pb2 import TaskExecutionMetadata
+
+from hydraflyte.backend.admin.convert import duration, error, execution_identifier, timestamp
+from hydraflyte.backend.engine.nodeids import generated_name
+from hydraflyte.backend.engine.state import CacheStatus, NodeKind
+from hydraflyte.backend.store.listing import NodeRow, TaskExecutionRow, Times
+from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
+
+_PLUGIN = "container"
+
+
+def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
+    """Return the node execution."""
+    kind = NodeKind(row.kind)
+    closure = NodeExecutionClosure(phase=row.phase, deck_uri=row.deck_uri)
+    _set_times(closure, row.times)
+    if row.error is not None:
+        closure.error.CopyFrom(error(row.error, cut=cut_error))
+    elif row.output_uri:
+        closure.output_uri = row.output_uri
+    if row.child is not None:
+        child = WorkflowNodeMetadata(executionId=execution_identifier(row.child))
+        closure.workflow_node_metadata.CopyFrom(child)
+    elif kind is NodeKind.TASK:
+        closure.task_node_metadata.CopyFrom(_task_node_metadata(row))
+    return NodeExecution(
+        id=NodeExecutionIdentifier(node_id=row.node_id, execution_id=execution_identifier(row.execution)),
+        input_uri=row.input_uri,
+        closure=closure,
+        metadata=NodeExecutionMetaData(
+            spec_node_id=row.spec_node_id,
+            retry_group="" if row.retry_group is None else str(row.retry_group),
+            is_parent_node=kind is NodeKind.SUB_WORKFLOW or row.has_children,
+            is_array=kind is NodeKind.ARRAY,
+        ),
+    )
+
+
+def task_execution(row: TaskExecutionRow, http_base_url: str) -> TaskExecution:
+    """Return the task execution; log links become absolute URLs."""
+    attempt = AttemptId(execution=row.execution, node=NodeId(row.node_id), attempt=row.retry_attempt)
+    closure = TaskExecutionClosure(
+        phase=row.phase,
+        logs=[
+            TaskLog(
+                name=name,
+                uri=f"{http_base_url}{uri}" if uri.startswith("/") else uri,
+                message_format=TaskLog.UNKNOWN,
+                ShowWhilePending=True,
+            )
+            for name, uri in row.logs
+        ],
+        task_type=row.task_type,
+        metadata=TaskExecutionMetadata(generated_name=generated_name(attempt), plugin_identifier=_PLUGIN),
+    )
+    _set_times(closure, row.times)
+    if row.error is not None:
+        closure.error.CopyFrom(error(row.error))
+        closure.reason = row.error.message
+    elif row.output_uri:
+        closure.output_uri = row.output_uri
+    return TaskExecution(id=task_execution_identifier(row), input_uri=row.input_uri, closure=closure)
+
+
+def task_execution_identifier(row: TaskExecutionRow) -> TaskExecutionIdentifier:
+    """Return the id of the attempt."""
+    task = Identifier(resource_type=TASK, project=row.project, domain=row.domain, name=row.name, version=row.version)
+    node = NodeExecutionIdentifier(node_id=row.node_id, execution_id=execution_identifier(row.execution))
+    return TaskExecutionIdentifier(task_id=task, node_execution_id=node, retry_attempt=row.retry_attempt)
+
+
+def flyte_urls(row: NodeRow | TaskExecutionRow) -> FlyteURLs:
+    """Return the ``flyte://`` addresses that DataProxyService.GetData understands."""
+    execution = row.execution
+    base = f"flyte://v1/{execution.project}/{execution.domain}/{execution.name}/{row.node_id}"
+    if isinstance(row, TaskExecutionRow):
+        base = f"{base}/{row.retry_attempt}"
+    has_deck = row.has_deck if isinstance(row, TaskExecutionRow) else bool(row.deck_uri)
+    return FlyteURLs(inputs=f"{base}/i", outputs=f"{base}/o", deck=f"{base}/d" if has_deck else "")
+
+
+def _task_node_metadata(row: NodeRow) -> TaskNodeMetadata:
+    metadata = TaskNodeMetadata(cache_status=CacheStatus(row.cache_status).value)
+    if row.artifact_id:
+        metadata.catalog_key.CopyFrom(_catalog_key(row))
+    return metadata
+
+
+def _catalog_key(row: NodeRow) -> CatalogMetadata:
+    key = CatalogMetadata(
+        dataset_id=Identifier(resource_type=DATASET, name=row.cache_dataset),
+        artifact_tag=CatalogArtifactTag(artifact_id=row.artifact_id, name=row.cache_tag),
+    )
+    if row.artifact_source is not None:
+        name, node_id, attempt = row.artifact_source
+        project, domain, execution = name.split("/", 2)
+        source = ExecutionId(project=project, domain=domain, name=execution)
+        node = NodeExecutionIdentifier(node_id=node_id, execution_id=execution_identifier(source))
+        key.source_task_execution.CopyFrom(TaskExecutionIdentifier(node_execution_id=node, retry_attempt=attempt))
+    return key
+
+
+def _set_times(closure: NodeExecutionClosure | TaskExecutionClosure, times: Times) -> None:
+    closure.created_at.CopyFrom(timestamp(times.created_at))
+    closure.updated_at.CopyFrom(timestamp(times.updated_at))
+    closure.duration.CopyFrom(duration(times.duration_ns))
+    if times.started_at is not None:
+        closure.started_at.CopyFrom(timestamp(times.started_at))

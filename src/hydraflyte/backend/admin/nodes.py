@@ -1,0 +1,155 @@
+"""Node executions and task executions: get, list, data (sections 1.11 to 1.13 of Flyte's semantics)."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from flyteidl.admin.node_execution_pb2 import (
+    DynamicNodeWorkflowResponse,
+    GetDynamicNodeWorkflowRequest,
+    NodeExecution,
+    NodeExecutionForTaskListRequest,
+    NodeExecutionGetDataRequest,
+    NodeExecutionGetDataResponse,
+    NodeExecutionGetRequest,
+    NodeExecutionList,
+    NodeExecutionListRequest,
+)
+from flyteidl.admin.task_execution_pb2 import (
+    TaskExecution,
+    TaskExecutionGetDataRequest,
+    TaskExecutionGetDataResponse,
+    TaskExecutionGetRequest,
+    TaskExecutionList,
+    TaskExecutionListRequest,
+)
+from flyteidl.core.identifier_pb2 import TaskExecutionIdentifier
+
+from hydraflyte.backend.admin import checks, convert_nodes
+from hydraflyte.backend.admin.columns import Entity
+from hydraflyte.backend.admin.filters import list_selection, next_token
+from hydraflyte.backend.admin.parts import ControlPlaneParts
+from hydraflyte.backend.admin.refusals import Missing
+from hydraflyte.backend.store import listing
+from hydraflyte.backend.store.listing import NodeRow, TaskExecutionRow
+from hydraflyte.backend.store.registry import EntityKind
+from hydraflyte.backend.store.selection import Selection
+from hydraflyte.identifiers import ExecutionId
+
+
+class NodeService:
+    """Handlers of the node execution and task execution RPCs."""
+
+    def __init__(self, parts: ControlPlaneParts) -> None:
+        self._database = parts.database
+        self._blobs = parts.blobs
+        self._http_base_url = parts.http_base_url
+
+    async def get(self, request: NodeExecutionGetRequest) -> NodeExecution:
+        """GetNodeExecution."""
+        execution, node_id = checks.node_id(request.id)
+        row = await self._database.read(lambda connection: _find_node(connection, execution, node_id))
+        return convert_nodes.node_execution(row)
+
+    async def list(self, request: NodeExecutionListRequest) -> NodeExecutionList:
+        """ListNodeExecutions: the top level, or what is below ``unique_parent_id``."""
+        execution = checks.execution_id(request.workflow_execution_id)
+        selection = listing.of_execution(list_selection(Entity.NODE_EXECUTION, request), execution)
+        parent = request.unique_parent_id
+        if parent:
+            await self._database.read(lambda connection: _find_node(connection, execution, parent))
+            selection = selection.having("node_executions.parent_node_id = ?", parent)
+        else:
+            selection = selection.having("node_executions.parent_node_id IS NULL")
+        rows = await self._database.read(lambda connection: listing.list_nodes(connection, selection))
+        return NodeExecutionList(
+            node_executions=[convert_nodes.node_execution(row, cut_error=True) for row in rows],
+            token=_token(selection, len(rows)),
+        )
+
+    async def list_for_task(self, request: NodeExecutionForTaskListRequest) -> NodeExecutionList:
+        """ListNodeExecutionsForTask: what legacy dynamic tasks had below them; nothing here does."""
+        list_selection(Entity.NODE_EXECUTION, request)
+        execution, node_id, attempt = _task_execution_id(request.task_execution_id)
+        await self._database.read(lambda connection: _find_task(connection, execution, node_id, attempt))
+        return NodeExecutionList()
+
+    async def data(self, request: NodeExecutionGetDataRequest) -> NodeExecutionGetDataResponse:
+        """GetNodeExecutionData: inputs and outputs, inline, and the ``flyte://`` addresses of both and the deck."""
+        execution, node_id = checks.node_id(request.id)
+        return await self._database.read(lambda connection: self._read_node_data(connection, execution, node_id))
+
+    async def dynamic_workflow(self, request: GetDynamicNodeWorkflowRequest) -> DynamicNodeWorkflowResponse:
+        """GetDynamicNodeWorkflow: dynamic nodes do not exist yet."""
+        execution, node_id = checks.node_id(request.id)
+        await self._database.read(lambda connection: _find_node(connection, execution, node_id))
+        raise Missing(f"node {node_id} of execution {execution} is not dynamic")
+
+    async def get_task(self, request: TaskExecutionGetRequest) -> TaskExecution:
+        """GetTaskExecution."""
+        execution, node_id, attempt = _task_execution_id(request.id)
+        row = await self._database.read(lambda connection: _find_task(connection, execution, node_id, attempt))
+        return convert_nodes.task_execution(row, self._http_base_url())
+
+    async def list_tasks(self, request: TaskExecutionListRequest) -> TaskExecutionList:
+        """ListTaskExecutions: the attempts of one node."""
+        execution, node_id = checks.node_id(request.node_execution_id)
+        selection = listing.of_execution(list_selection(Entity.TASK_EXECUTION, request), execution)
+        selection = selection.having("task_executions.node_id = ?", node_id)
+        rows = await self._database.read(lambda connection: listing.list_task_executions(connection, selection))
+        base = self._http_base_url()
+        return TaskExecutionList(
+            task_executions=[convert_nodes.task_execution(row, base) for row in rows],
+            token=_token(selection, len(rows)),
+        )
+
+    async def task_data(self, request: TaskExecutionGetDataRequest) -> TaskExecutionGetDataResponse:
+        """GetTaskExecutionData: as GetNodeExecutionData, of one attempt."""
+        execution, node_id, attempt = _task_execution_id(request.id)
+        return await self._database.read(
+            lambda connection: self._read_task_data(_find_task(connection, execution, node_id, attempt))
+        )
+
+    def _read_node_data(
+        self, connection: sqlite3.Connection, execution: ExecutionId, node_id: str
+    ) -> NodeExecutionGetDataResponse:
+        row = _find_node(connection, execution, node_id)
+        response = NodeExecutionGetDataResponse(flyte_urls=convert_nodes.flyte_urls(row))
+        if row.input_uri:
+            response.full_inputs.CopyFrom(self._blobs.read_literals(row.input_uri))
+        if row.output_uri:
+            response.full_outputs.CopyFrom(self._blobs.read_literals(row.output_uri))
+        return response
+
+    def _read_task_data(self, row: TaskExecutionRow) -> TaskExecutionGetDataResponse:
+        response = TaskExecutionGetDataResponse(flyte_urls=convert_nodes.flyte_urls(row))
+        if row.input_uri:
+            response.full_inputs.CopyFrom(self._blobs.read_literals(row.input_uri))
+        if row.output_uri:
+            response.full_outputs.CopyFrom(self._blobs.read_literals(row.output_uri))
+        return response
+
+
+def _task_execution_id(identifier: TaskExecutionIdentifier) -> tuple[ExecutionId, str, int]:
+    """Return the execution, the node and the attempt; the task's own id must be whole but does not select."""
+    checks.entity_id(identifier.task_id, EntityKind.TASK)
+    execution, node_id = checks.node_id(identifier.node_execution_id)
+    return execution, node_id, identifier.retry_attempt
+
+
+def _find_node(connection: sqlite3.Connection, execution: ExecutionId, node_id: str) -> NodeRow:
+    row = listing.find_node(connection, execution, node_id)
+    if row is None:
+        raise Missing(f"missing entity of type node execution with identifier {execution}/{node_id}")
+    return row
+
+
+def _find_task(connection: sqlite3.Connection, execution: ExecutionId, node_id: str, attempt: int) -> TaskExecutionRow:
+    row = listing.find_task_execution(connection, execution, node_id, attempt)
+    if row is None:
+        raise Missing(f"missing entity of type task execution with identifier {execution}/{node_id}/{attempt}")
+    return row
+
+
+def _token(selection: Selection, count: int) -> str:
+    return next_token(selection.limit, selection.offset, count)
