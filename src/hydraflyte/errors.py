@@ -54,6 +54,34 @@ class ExecutionError(HydraFlyteError):
     """A Flyte execution could not be created, or ended in another phase than SUCCEEDED."""
 
 
+class ExecutionFailedError(ExecutionError):
+    """A job's execution ended in another phase than SUCCEEDED. Raised by the job's ``JobReturn.return_value``.
+
+    Args:
+        execution: ``project/domain/name`` of the execution.
+        phase: the phase it ended in, by flyteidl's name.
+        traceback_text: what the user's code raised, with its frames; empty if no code of the user raised.
+    """
+
+    def __init__(self, message: str, *, hint: str, execution: str, phase: str, traceback_text: str) -> None:
+        super().__init__(message, hint=hint)
+        self.execution = execution
+        self.phase = phase
+        self.traceback_text = traceback_text
+
+
+class BackendRefusedError(HydraFlyteError):
+    """The backend answered a request with an error.
+
+    Args:
+        code: the gRPC status by name, such as ``INVALID_ARGUMENT``.
+    """
+
+    def __init__(self, message: str, *, hint: str, code: str) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
 class BackendUnavailableError(HydraFlyteError):
     """No backend answers at the endpoint."""
 

@@ -18,7 +18,7 @@ PROVIDER = "hydraflyte"
 
 
 @dataclass
-class FlyteLauncherConf(LauncherConfig, BasicLauncherConf):
+class FlyteLauncherConf(LauncherConfig, BasicLauncherConf):  # type: ignore[misc]  # Hydra has no type information
     """The schema as Hydra sees it."""
 
     _target_: str = "hydra_plugins.hydraflyte_launcher.launcher.FlyteLauncher"

@@ -43,7 +43,7 @@ def stop_unless_multirun(name: str, *, _root_: DictConfig) -> str:
     return ""
 
 
-class LauncherGuard(SearchPathPlugin):
+class LauncherGuard(SearchPathPlugin):  # type: ignore[misc]  # Hydra has no type information
     """Hydra asks every search path plugin at the start of a program, before it composes the config."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:

@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
-class FlyteLauncher(Launcher):
+class FlyteLauncher(Launcher):  # type: ignore[misc]  # Hydra has no type information
     """Runs the jobs of a sweep as Flyte executions."""
 
     def __init__(self, **settings: Any) -> None:  # Any: Hydra passes the launcher node; it is read once, at launch

@@ -1,0 +1,154 @@
+"""Which backend a launch talks to: ``hydra.launcher.endpoint`` -> Endpoint.
+
+Reads the Flyte client config that other clients would read; starts the embedded backend when that is meant and
+none runs. Opens no connection itself and imports no gRPC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from hydraflyte.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flytekit.configuration import PlatformConfig
+
+_ADDRESS = re.compile(r"(dns:///)?(?P<host>\[[0-9a-fA-F:]+\]|[^/:]+)(:(?P<port>\d+))?")
+_LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|\[?::1\]?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a backend is and how it is reached.
+
+    Attributes:
+        target: target of the gRPC channel.
+        insecure: plain text instead of TLS.
+        console_url: base of links to executions.
+        front_page: the console's address for a browser, key included where one is needed.
+        origin: where the target was found, in words, for error messages.
+        is_embedded: the embedded backend of this user, reached over its Unix socket.
+        platform: settings of a Flyte client config (authentication, certificates); None for the embedded backend.
+    """
+
+    target: str
+    insecure: bool
+    console_url: str
+    front_page: str
+    origin: str
+    is_embedded: bool = False
+    platform: PlatformConfig | None = None
+
+
+def resolve_endpoint(setting: str, insecure: bool | None, environ: Mapping[str, str]) -> Endpoint:
+    """Return the endpoint that ``hydra.launcher.endpoint`` means.
+
+    Args:
+        setting: ``auto``, ``embedded``, ``host:port``, ``dns:///host`` or the path of a client config file.
+        insecure: plain text; None means: only for loopback addresses.
+
+    Raises:
+        ConfigError: the file or address cannot be used.
+        BackendStartError: the embedded backend is meant, none runs and it cannot start.
+    """
+    if setting == "embedded":
+        return _embedded()
+    if setting == "auto":
+        found = client_config_of_other_tools(environ)
+        return _embedded() if found is None else _from_config_file(found, insecure, "endpoint=auto")
+    path = Path(setting).expanduser()
+    if not setting.startswith("dns:") and (path.exists() or path.suffix in (".yaml", ".yml", ".ini", ".config")):
+        return _from_config_file(path, insecure, f"endpoint={setting}")
+    return _from_address(setting, insecure)
+
+
+def means_embedded(setting: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether ``hydra.launcher.endpoint`` means the embedded backend; starts nothing."""
+    return setting == "embedded" or (setting == "auto" and client_config_of_other_tools(environ) is None)
+
+
+def client_config_of_other_tools(environ: Mapping[str, str]) -> Path | None:
+    """Return the config file that names the backend of the other Flyte clients, or None if there is none."""
+    named = environ.get("FLYTECTL_CONFIG")
+    if named:
+        return Path(named).expanduser()
+    usual = Path(environ.get("HOME", "~")).expanduser() / ".flyte" / "config.yaml"
+    return usual if usual.is_file() else None
+
+
+def _embedded() -> Endpoint:
+    from hydraflyte.embedded import ensure_backend
+
+    backend = ensure_backend()
+    parts = urlsplit(backend.console_url)
+    return Endpoint(
+        target=backend.endpoint,
+        insecure=True,
+        console_url=f"{parts.scheme}://{parts.netloc}",
+        front_page=backend.console_url,
+        origin="the embedded backend",
+        is_embedded=True,
+    )
+
+
+def _from_address(address: str, insecure: bool | None) -> Endpoint:
+    from flytekit.configuration import PlatformConfig
+
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        raise ConfigError(
+            f"hydra.launcher.endpoint={address!r} is neither an address nor the path of an existing file.",
+            hint="give host:port, dns:///host, the path of a Flyte client config file, or embedded.",
+        )
+    plain = _LOOPBACK.fullmatch(match["host"]) is not None if insecure is None else insecure
+    bare = address.removeprefix("dns:///")
+    platform = PlatformConfig(endpoint=bare, insecure=plain)
+    return _over_network(platform, address, f"hydra.launcher.endpoint={address}")
+
+
+def _from_config_file(path: Path, insecure: bool | None, origin: str) -> Endpoint:
+    from dataclasses import replace
+
+    from flytekit.configuration import PlatformConfig
+    from flytekit.configuration.file import ConfigFile
+
+    if not path.is_file():
+        raise ConfigError(
+            f"The Flyte client config {path} ({origin}) does not exist.",
+            hint="correct the path (hydra.launcher.endpoint, or FLYTECTL_CONFIG), or set "
+            "hydra.launcher.endpoint=embedded.",
+        )
+    file = ConfigFile(str(path))
+    platform = PlatformConfig.auto(file)
+    if not _names_endpoint(file):
+        raise ConfigError(
+            f"The Flyte client config {path} ({origin}) names no admin.endpoint.",
+            hint="add `admin: {endpoint: dns:///host}` to it, or set hydra.launcher.endpoint.",
+        )
+    if insecure is not None:
+        platform = replace(platform, insecure=insecure)
+    return _over_network(platform, platform.endpoint, f"{path} ({origin})")
+
+
+def _names_endpoint(file: object) -> bool:
+    from flytekit.configuration.internal import Platform
+
+    return bool(Platform.URL.read(file))
+
+
+def _over_network(platform: PlatformConfig, target: str, origin: str) -> Endpoint:
+    scheme = "http" if platform.insecure else "https"
+    console = platform.console_endpoint or f"{scheme}://{platform.endpoint}"
+    return Endpoint(
+        target=target,
+        insecure=platform.insecure,
+        console_url=console.rstrip("/").removesuffix("/console"),
+        front_page=f"{console.rstrip('/').removesuffix('/console')}/console",
+        origin=origin,
+        platform=platform,
+    )

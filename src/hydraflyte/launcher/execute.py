@@ -1,0 +1,185 @@
+"""Registration + inputs -> Submission: one Flyte execution for one job.
+
+Names are made from the sweep and the job's number alone, so that a call repeated after a lost answer starts
+nothing twice. Literals are flytekit's; knows nothing of Hydra but a job's number and overrides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flyteidl.admin import execution_pb2
+from flyteidl.core import identifier_pb2, literals_pb2
+from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.interface import Interface
+from flytekit.core.type_engine import TypeEngine
+from flytekit.models.literals import LiteralMap
+
+from hydraflyte.errors import BackendRefusedError, ExecutionError, InputsError
+from hydraflyte.launcher.inputs import REQUIRED, JobInputs, Parameter, optional_of
+from hydraflyte.launcher.remote import FlyteClient
+
+_LONGEST_STEM = 28
+"""Execution names are cut off by nobody: 63 is the most, and pods' names add to them (Kubernetes allows 63 too)."""
+_LONGEST_LABEL = 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobIdentity:
+    """What tells one job of one sweep from all others.
+
+    Attributes:
+        sweep_id: letters and digits, the same for every job of the launch.
+    """
+
+    sweep_id: str
+    number: int
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job that has become an execution."""
+
+    number: int
+    execution: identifier_pb2.WorkflowExecutionIdentifier
+    link: str
+
+
+def parameters_of(interface: Interface) -> tuple[Parameter, ...]:
+    """Return the parameters of a workflow's Python interface, in order.
+
+    flytekit writes a missing default as None; for an optional parameter that is a default, as it is for Flyte.
+    """
+    return tuple(
+        Parameter(name=name, type=annotation, default=REQUIRED if _has_no_default(annotation, default) else default)
+        for name, (annotation, default) in interface.inputs_with_defaults.items()
+    )
+
+
+def to_literals(inputs: JobInputs) -> literals_pb2.LiteralMap:
+    """Return the inputs as flytekit's literals.
+
+    Raises:
+        InputsError: flytekit cannot turn a value into a literal; names every such input.
+    """
+    context = FlyteContextManager.current_context()
+    literals = {}
+    problems = []
+    for name, value in inputs.values.items():
+        try:
+            converted: LiteralMap = TypeEngine.dict_to_literal_map(context, {name: value}, dict(inputs.types))
+            literals.update(converted.to_flyte_idl().literals)
+        except (TypeError, ValueError, AssertionError, KeyError, AttributeError) as error:
+            problems.append(f"{name} ({inputs.types[name]}): {str(error).strip() or type(error).__name__}")
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise InputsError(
+            f"flytekit cannot send these inputs:\n{lines}",
+            hint="change the value in the config or the parameter's type in the workflow.",
+        )
+    return literals_pb2.LiteralMap(literals=literals)
+
+
+def from_literals(outputs: literals_pb2.LiteralMap, interface: Interface) -> Any:  # Any: the user's own values
+    """Return the outputs as the workflow returns them in Python: the value, a named tuple of them, or None.
+
+    Raises:
+        ExecutionError: flytekit cannot read an output on this machine.
+    """
+    types = dict(interface.outputs)
+    if not types:
+        return None
+    context = FlyteContextManager.current_context()
+    try:
+        values = TypeEngine.literal_map_to_kwargs(context, LiteralMap.from_flyte_idl(outputs), types)
+    except (TypeError, ValueError, AssertionError, KeyError, AttributeError, OSError) as error:
+        raise ExecutionError(
+            f"The execution succeeded, but its outputs cannot be read here: {error}",
+            hint="the outputs are kept; return plain values, or read them where their files can be reached.",
+        ) from error
+    if len(types) == 1 and not interface.output_tuple_name:
+        return next(iter(values.values()))
+    return interface.output_tuple(**values)
+
+
+def execution_request(
+    launch_plan: identifier_pb2.Identifier,
+    identity: JobIdentity,
+    inputs: literals_pb2.LiteralMap,
+    environment: Mapping[str, str],
+) -> execution_pb2.ExecutionCreateRequest:
+    """Return the request that starts the job.
+
+    Args:
+        environment: variables for every task of the execution (``hydra.job.env_set``).
+    """
+    request = execution_pb2.ExecutionCreateRequest(
+        project=launch_plan.project,
+        domain=launch_plan.domain,
+        name=execution_name(launch_plan.name, identity),
+        inputs=inputs,
+    )
+    spec = request.spec
+    spec.launch_plan.CopyFrom(launch_plan)
+    spec.metadata.mode = execution_pb2.ExecutionMetadata.MANUAL
+    spec.metadata.principal = "hydraflyte"
+    spec.notifications.SetInParent()  # none of our own: those of the launch plan stay out, as with flytekit
+    spec.labels.values.update(_labels(launch_plan, identity))
+    spec.annotations.values["hydraflyte/overrides"] = " ".join(identity.overrides)
+    for key, value in environment.items():
+        spec.envs.values.add(key=key, value=value)
+    return request
+
+
+def submit(client: FlyteClient, number: int, request: execution_pb2.ExecutionCreateRequest) -> Submission:
+    """Start the execution of one job.
+
+    Raises:
+        ExecutionError: the backend does not accept it.
+    """
+    try:
+        execution = client.create_execution(request)
+    except BackendRefusedError as error:
+        raise ExecutionError(f"Job {number} was not accepted: {error.message}", hint=error.hint) from error
+    return Submission(number=number, execution=execution, link=execution_link(client.endpoint.console_url, execution))
+
+
+def execution_link(console_url: str, execution: identifier_pb2.WorkflowExecutionIdentifier) -> str:
+    """Return the address of the execution's page."""
+    place = f"projects/{execution.project}/domains/{execution.domain}/executions/{execution.name}"
+    return f"{console_url}/console/{place}"
+
+
+def execution_name(workflow_name: str, identity: JobIdentity) -> str:
+    """Return a name that Flyte accepts (``[a-z][a-z0-9-]*``, at most 63 characters) and people can read.
+
+    Example:
+        >>> execution_name("train.fit_model", JobIdentity(sweep_id="k3f09a", number=2, overrides=()))
+        'fit-model-k3f09a-2'
+    """
+    last = re.sub(r"[^a-z0-9]+", "-", workflow_name.rpartition(".")[2].lower()).strip("-")
+    stem = last[:_LONGEST_STEM].strip("-")
+    stem = stem if stem[:1].isalpha() else f"w{stem}"
+    return f"{stem}-{identity.sweep_id}-{identity.number}"
+
+
+def _has_no_default(annotation: Any, default: Any) -> bool:  # Any: the user's own
+    return default is None and optional_of(annotation) is None
+
+
+def _labels(launch_plan: identifier_pb2.Identifier, identity: JobIdentity) -> dict[str, str]:
+    labels = {
+        "hydra-sweep": identity.sweep_id,
+        "hydra-job": str(identity.number),
+        "hydraflyte-version": launch_plan.version,
+    }
+    return {key: _label_value(value) for key, value in labels.items()}
+
+
+def _label_value(text: str) -> str:
+    """Return the text as Kubernetes takes it: letters, digits, ``-_.``, at most 63, letters or digits at both ends."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:_LONGEST_LABEL].strip("-._")

@@ -1,0 +1,213 @@
+"""Hydra's side of a sweep: composes each job's config, keeps its folder and tells the callbacks.
+
+Does what Hydra's own launchers do around a job (``hydra.core.utils.run_job``), parted into a beginning and an end
+because jobs elsewhere overlap. Knows nothing of Flyte. Writes into no config but that of the job itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, filter_overrides, setup_globals
+from hydra.errors import CompactHydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from hydraflyte.config import LauncherConfig, nearest
+from hydraflyte.errors import ConfigError, HydraFlyteError
+
+GUARD_VARIABLE = "HYDRAFLYTE_LAUNCHER"
+"""Put into ``hydra.job.env_set`` by the plugin's guard; of no use to anybody else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRequest:
+    """What Hydra hands to a launcher.
+
+    Attributes:
+        config: the composed config of the whole sweep; read-only on Hydra 1.4.
+        job_overrides: one inner tuple per job, in order.
+        initial_job_idx: number of the first job; above 0 in the later batches of a sweep.
+    """
+
+    hydra_context: HydraContext
+    task_function: TaskFunction
+    config: DictConfig
+    job_overrides: tuple[tuple[str, ...], ...]
+    initial_job_idx: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job of a sweep.
+
+    Attributes:
+        number: its number in the whole sweep.
+        overrides: its overrides, without those of Hydra itself.
+        config: its composed config, with the ``hydra`` node.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    config: DictConfig
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the job's code is to find (``hydra.job.env_set``)."""
+        with hydra_config_of(self):
+            variables = OmegaConf.to_container(self.config.hydra.job.env_set, resolve=True)
+        assert isinstance(variables, dict)
+        return {str(key): str(value) for key, value in variables.items() if key != GUARD_VARIABLE}
+
+    def config_without_hydra(self) -> DictConfig:
+        """Return a copy of what the user's function is given."""
+        task_config = copy.deepcopy(self.config)
+        with read_write(task_config), open_dict(task_config):
+            del task_config["hydra"]
+        return task_config
+
+
+def read_settings(config: DictConfig) -> LauncherConfig:
+    """Return what is set under ``hydra.launcher``.
+
+    Raises:
+        ConfigError: a key does not exist, or values do not fit.
+    """
+    node = config.hydra.launcher
+    settings = OmegaConf.to_object(node)
+    if isinstance(settings, LauncherConfig):
+        return settings
+    return _settings_from_plain_node({str(key): node[key] for key in node if key != "_target_"})
+
+
+def compose_jobs(request: LaunchRequest) -> tuple[Job, ...]:
+    """Return the jobs, numbered from ``initial_job_idx``; also makes Hydra's resolvers and logging ready."""
+    setup_globals()
+    configure_hydra_logging(request)
+    return tuple(
+        _compose_job(request, number, overrides)
+        for number, overrides in enumerate(request.job_overrides, start=request.initial_job_idx)
+    )
+
+
+def configure_hydra_logging(request: LaunchRequest) -> None:
+    """Set up logging as Hydra wants it outside jobs."""
+    hydra = request.config.hydra
+    if hasattr(request.hydra_context, "execution_whitelist"):  # Hydra 1.4
+        whitelist = request.hydra_context.execution_whitelist
+        configure_log(hydra.hydra_logging, hydra.verbose, execution_whitelist=whitelist)
+    else:
+        configure_log(hydra.hydra_logging, hydra.verbose)
+
+
+@contextmanager
+def hydra_config_of(job: Job) -> Iterator[None]:
+    """Make ``HydraConfig`` and ``${hydra:...}`` speak of this job while inside."""
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(job.config)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def open_job_return(job: Job) -> JobReturn:
+    """Return the job's ``JobReturn``, with everything but a result; touches nothing."""
+    with hydra_config_of(job):
+        output_dir = os.path.abspath(_output_dir(job.config))
+        with read_write(job.config.hydra.runtime), open_dict(job.config.hydra.runtime):
+            job.config.hydra.runtime.output_dir = output_dir
+        HydraConfig.instance().set_config(job.config)
+        return JobReturn(
+            overrides=OmegaConf.to_container(job.config.hydra.overrides.task),
+            cfg=job.config_without_hydra(),
+            hydra_cfg=copy.deepcopy(HydraConfig.instance().cfg),
+            working_dir=output_dir if job.config.hydra.job.chdir else os.getcwd(),
+            task_name=JobRuntime.instance().get("name"),
+        )
+
+
+def begin_job(request: LaunchRequest, job: Job) -> JobReturn:
+    """Make the job's folder with its ``.hydra`` files and tell the callbacks; returns the job's open ``JobReturn``."""
+    job_return = open_job_return(job)
+    with hydra_config_of(job):
+        _write_job_folder(Path(job.config.hydra.runtime.output_dir), job, job_return)
+        request.hydra_context.callbacks.on_job_start(config=job.config, task_function=request.task_function)
+    return job_return
+
+
+def end_job(request: LaunchRequest, job: Job, job_return: JobReturn, result: object) -> None:
+    """Close the job's ``JobReturn`` with its value, or as failed if ``result`` is an exception; tell the callbacks."""
+    job_return.return_value = result
+    job_return.status = JobStatus.FAILED if isinstance(result, BaseException) else JobStatus.COMPLETED
+    with hydra_config_of(job):
+        request.hydra_context.callbacks.on_job_end(config=job.config, job_return=job_return)
+
+
+def as_hydra_prints_it(error: HydraFlyteError) -> HydraFlyteError:
+    """Return the same error, of its own class and of one that Hydra prints by its text, without anybody's frames."""
+    kind = type(type(error).__name__, (type(error), CompactHydraException), {"__module__": type(error).__module__})
+    compact = kind.__new__(kind, *error.args)
+    compact.__dict__.update(error.__dict__)
+    compact.__cause__, compact.__suppress_context__ = error.__cause__, True
+    assert isinstance(compact, HydraFlyteError)
+    return compact
+
+
+def make_sweep_dir(request: LaunchRequest) -> Path:
+    """Make the sweep's folder and return it."""
+    sweep_dir = Path(str(request.config.hydra.sweep.dir))
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    return sweep_dir
+
+
+def _compose_job(request: LaunchRequest, number: int, overrides: Sequence[str]) -> Job:
+    config = request.hydra_context.config_loader.load_sweep_config(request.config, list(overrides))
+    with open_dict(config):
+        config.hydra.job.id = str(number)
+        config.hydra.job.num = number
+    return Job(number=number, overrides=tuple(filter_overrides(overrides)), config=config)
+
+
+def _output_dir(config: DictConfig) -> str:
+    sweep = config.hydra.sweep
+    return os.path.join(str(sweep.dir), str(sweep.subdir))
+
+
+def _write_job_folder(folder: Path, job: Job, job_return: JobReturn) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if job.config.hydra.output_subdir is None:
+        return
+    metadata = folder / str(job.config.hydra.output_subdir)
+    metadata.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "config.yaml": job_return.cfg,
+        "hydra.yaml": job_return.hydra_cfg,
+        "overrides.yaml": job.config.hydra.overrides.task,
+    }
+    for name, content in contents.items():
+        (metadata / name).write_text(OmegaConf.to_yaml(content), encoding="utf-8")
+
+
+def _settings_from_plain_node(values: dict[str, object]) -> LauncherConfig:
+    """Read a node that replaced ours without its schema, as a config file of the user's own can do."""
+    known = tuple(LauncherConfig.__dataclass_fields__)
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        meant = nearest(unknown[0], known)
+        raise ConfigError(
+            f"hydra.launcher has no key {unknown[0]!r}.",
+            hint=f"did you mean hydra.launcher.{meant}?" if meant else f"its keys are {', '.join(known)}.",
+        )
+    try:
+        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(LauncherConfig), values))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"hydra.launcher: {error}", hint="correct the value.") from error
+    assert isinstance(settings, LauncherConfig)
+    return settings

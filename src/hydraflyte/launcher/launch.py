@@ -1,0 +1,318 @@
+"""The story of a launch: calls the steps in order, and is the only place that chooses between parts.
+
+Once per launch: discover, version, package, register. Once per job: inputs, execute, wait. Every step takes frozen
+values and returns frozen values; no step writes into Hydra's config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import flytekit
+from flyteidl.admin import execution_pb2
+from flyteidl.core import identifier_pb2, literals_pb2
+from hydra.core.utils import JobReturn, JobStatus
+
+from hydraflyte.config import ExecutionEnvironment, LauncherConfig, OnFailure
+from hydraflyte.errors import HydraFlyteError
+from hydraflyte.launcher.claims import other_claims, warning_about_claims
+from hydraflyte.launcher.discover import WorkflowSource, discover
+from hydraflyte.launcher.endpoint import Endpoint, means_embedded, resolve_endpoint
+from hydraflyte.launcher.execute import (
+    JobIdentity,
+    Submission,
+    execution_request,
+    from_literals,
+    parameters_of,
+    submit,
+    to_literals,
+)
+from hydraflyte.launcher.handles import ExecutionHandle
+from hydraflyte.launcher.inputs import JobInputs, fit_inputs
+from hydraflyte.launcher.jobs import (
+    Job,
+    LaunchRequest,
+    as_hydra_prints_it,
+    begin_job,
+    compose_jobs,
+    end_job,
+    hydra_config_of,
+    make_sweep_dir,
+    open_job_return,
+    read_settings,
+)
+from hydraflyte.launcher.local import run_jobs_here
+from hydraflyte.launcher.package import FileSet, build_bundle, collect_files, prove_importable
+from hydraflyte.launcher.register import (
+    PYTHON_VARIABLE,
+    Registration,
+    RegistrationPlan,
+    launch_plan_id,
+    register,
+    registered_key,
+    serialize,
+)
+from hydraflyte.launcher.remote import Creation, FlyteClient, GrpcFlyteClient, Upload
+from hydraflyte.launcher.report import SweepReport
+from hydraflyte.launcher.version import Version, resolve_version
+from hydraflyte.launcher.wait import Outcome, Sweep, Watcher
+
+__all__ = ["LaunchRequest", "launch"]
+
+
+def launch(request: LaunchRequest) -> list[JobReturn]:
+    """Run the jobs; returns one ``JobReturn`` a job, in their order.
+
+    Raises:
+        HydraFlyteError: nothing could be launched. A job that fails is no error here, but a failed ``JobReturn``.
+    """
+    try:
+        return _launch(request)
+    except HydraFlyteError as error:
+        raise as_hydra_prints_it(error) from error
+
+
+def _launch(request: LaunchRequest) -> list[JobReturn]:
+    settings = read_settings(request.config)
+    jobs = compose_jobs(request)
+    report = SweepReport([(job.number, job.overrides) for job in jobs], stream=sys.stdout)
+    claims = other_claims()
+    if claims:
+        report.line(warning_about_claims(claims))
+    if settings.execution_environment is ExecutionEnvironment.local:
+        make_sweep_dir(request)
+        return run_jobs_here(request, jobs)
+    if settings.dry_run:
+        return _plan_only(request, settings, jobs, report)
+    return _launch_remotely(request, settings, jobs, report)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A launch that could start: the workflow, and what each job hands to it."""
+
+    settings: LauncherConfig
+    jobs: tuple[Job, ...]
+    source: WorkflowSource
+    inputs: tuple[literals_pb2.LiteralMap, ...]
+    report: SweepReport
+
+
+def _launch_remotely(
+    request: LaunchRequest, settings: LauncherConfig, jobs: tuple[Job, ...], report: SweepReport
+) -> list[JobReturn]:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="endpoint") as pool:
+        endpoint: Future[Endpoint] = pool.submit(
+            resolve_endpoint, settings.endpoint, settings.insecure_wanted(), os.environ
+        )
+        source = discover(request.task_function, workflow_name=settings.workflow.name)
+        inputs = tuple(_literals(job, fitted) for job, fitted in zip(jobs, _fit_all(jobs, source), strict=True))
+        client = GrpcFlyteClient(endpoint.result())
+    prepared = _Prepared(settings=settings, jobs=jobs, source=source, inputs=inputs, report=report)
+    sweep_dir = make_sweep_dir(request)
+    try:
+        registration = _ensure_registered(client, prepared, sweep_dir)
+        if not settings.run:
+            return _close_without_result(request, jobs, "run=false")
+        return _run_jobs(client, request, prepared, registration)
+    finally:
+        client.close()
+
+
+def _fit_all(jobs: Sequence[Job], source: WorkflowSource) -> list[JobInputs]:
+    parameters = parameters_of(source.workflow.python_interface)
+    return [fit_inputs(job.config_without_hydra(), parameters) for job in jobs]
+
+
+def _literals(job: Job, inputs: JobInputs) -> literals_pb2.LiteralMap:
+    with hydra_config_of(job):  # an interpolation may ask for hydra:job.num
+        return to_literals(inputs)
+
+
+def _ensure_registered(client: FlyteClient, prepared: _Prepared, sweep_dir: Path) -> Registration:
+    """Return the registration; sends nothing if exactly this has been registered before."""
+    workflow, report = prepared.settings.workflow, prepared.report
+    given = workflow.given_version()
+    if given is not None:
+        launch_plan = _launch_plan(prepared, given)
+        if registered_key(client, launch_plan) is not None:
+            report.line(f"version {given} is registered: it runs as it is, nothing is sent")
+            return Registration(launch_plan=launch_plan, entities=())
+    files = collect_files(prepared.source, (workflow.ignore,))
+    environment = _container_environment(client.endpoint.is_embedded)
+    content_key = _content_key(prepared.settings, environment)
+    root = prepared.source.source_root
+    version = resolve_version(given=given, source_root=root, files=files, content_key=content_key)
+    if version.provenance.diff:
+        (sweep_dir / "uncommitted.diff").write_text(version.provenance.diff, encoding="utf-8", errors="surrogateescape")
+    key = _registration_key(version, prepared.source)
+    for text in dict.fromkeys((version.text, version.qualified)):
+        launch_plan = _launch_plan(prepared, text)
+        found = registered_key(client, launch_plan)
+        if found == key:
+            report.line(f"version {text} ({version.reason}) is registered already")
+            return Registration(launch_plan=launch_plan, entities=())
+        if found is None:
+            break
+    report.line(f"version {text} ({version.reason})")
+    plan = RegistrationPlan(
+        project=workflow.project,
+        domain=workflow.domain,
+        version=text,
+        image=workflow.default_image.reference(),
+        environment=environment,
+        bundle_uri=_send_code(client, prepared, files),
+        key=key,
+    )
+    registration = register(client, serialize(prepared.source.workflow, prepared.source.entities, plan))
+    created, unchanged = (registration.count(creation) for creation in (Creation.CREATED, Creation.UNCHANGED))
+    report.line(f"registered {prepared.source.workflow.name}: {created} entities created, {unchanged} unchanged")
+    return registration
+
+
+def _send_code(client: FlyteClient, prepared: _Prepared, files: FileSet) -> str:
+    """Upload the code bundle, after a clean process has imported everything from it; returns its URI."""
+    workflow = prepared.settings.workflow
+    with tempfile.TemporaryDirectory(prefix="hydraflyte-bundle-") as scratch:
+        bundle = build_bundle(files, Path(scratch))
+        counts = f"{bundle.file_count} files, {bundle.size_bytes / 1024:.0f} kB, {bundle.ignored_count} left out"
+        prepared.report.line(f"code bundle: {counts}")
+        prove_importable(bundle, prepared.source.modules, sys.executable, loads=prepared.source.loads)
+        file = Upload(path=bundle.path, digest_md5=bundle.digest_md5)
+        return client.upload(workflow.project, workflow.domain, file)
+
+
+def _run_jobs(
+    client: FlyteClient, request: LaunchRequest, prepared: _Prepared, registration: Registration
+) -> list[JobReturn]:
+    """Start all jobs and, if they are waited for, follow them to their ends."""
+    settings, report = prepared.settings, prepared.report
+    returns = {job.number: begin_job(request, job) for job in prepared.jobs}
+    jobs = {job.number: job for job in prepared.jobs}
+    requests = _requests(prepared, registration.launch_plan)
+    sweep = Sweep(
+        client=client,
+        start=lambda number: submit(client, number, requests[number]),
+        watcher=Watcher(submitted=report.submitted, phase_changed=report.phase_changed),
+        window=settings.max_concurrency,
+    )
+    steps = sweep.run_all(tuple(jobs)) if settings.wait else sweep.submit_all(tuple(jobs))
+    try:
+        with report:
+            for step in steps:
+                result = _result(step, prepared, report)
+                end_job(request, jobs[step.number], returns[step.number], result)
+                if isinstance(result, HydraFlyteError) and settings.on_failure is OnFailure.fail_fast:
+                    sweep.cancel_rest("another job of the sweep failed (on_failure=fail_fast)")
+    except KeyboardInterrupt:
+        report.interrupted(sweep.in_flight())
+        raise SystemExit(130) from None  # 128 + SIGINT
+    report.summary(client.endpoint.front_page)
+    return [returns[job.number] for job in prepared.jobs]
+
+
+def _requests(
+    prepared: _Prepared, launch_plan: identifier_pb2.Identifier
+) -> Mapping[int, execution_pb2.ExecutionCreateRequest]:
+    sweep_id = "k" + secrets.token_hex(4)
+    return {
+        job.number: execution_request(
+            launch_plan,
+            JobIdentity(sweep_id=sweep_id, number=job.number, overrides=job.overrides),
+            inputs,
+            job.environment(),
+        )
+        for job, inputs in zip(prepared.jobs, prepared.inputs, strict=True)
+    }
+
+
+def _result(step: Submission | Outcome, prepared: _Prepared, report: SweepReport) -> object:
+    """Return what the job's ``JobReturn`` carries: the workflow's outputs, a handle, or an exception."""
+    if isinstance(step, Submission):
+        name = f"{step.execution.project}/{step.execution.domain}/{step.execution.name}"
+        return ExecutionHandle(id=name, url=step.link, reason="wait=false")
+    if step.error is None and step.outputs is not None:
+        try:
+            value = from_literals(step.outputs, prepared.source.workflow.python_interface)
+        except HydraFlyteError as error:
+            step = replace(step, error=error)
+        else:
+            report.ended(step, value)
+            return value
+    report.ended(step, None)
+    assert step.error is not None
+    return as_hydra_prints_it(step.error)
+
+
+def _plan_only(
+    request: LaunchRequest, settings: LauncherConfig, jobs: tuple[Job, ...], report: SweepReport
+) -> list[JobReturn]:
+    """Show what a launch would do, and do nothing of it."""
+    source = discover(request.task_function, workflow_name=settings.workflow.name)
+    files = collect_files(source, (settings.workflow.ignore,))
+    content_key = _content_key(settings, _container_environment(means_embedded(settings.endpoint, os.environ)))
+    version = resolve_version(
+        given=settings.workflow.given_version(),
+        source_root=source.source_root,
+        files=files,
+        content_key=content_key,
+    )
+    workflow = settings.workflow
+    report.plan(
+        {
+            "endpoint": settings.endpoint,
+            "workflow": f"{source.workflow.name} in {workflow.project}/{workflow.domain}",
+            "version": f"{version.text} ({version.reason})",
+            "image": workflow.default_image.reference() or "flytekit's stock image",
+            "entities": [f"{type(entity).__name__} {entity.name}" for entity in source.entities],
+            "code bundle": [f"{file.name} ({file.size_bytes} bytes)" for file in files.files],
+            "left out": [path.name for path in files.ignored],
+        },
+        {job.number: inputs.values for job, inputs in zip(jobs, _fit_all(jobs, source), strict=True)},
+    )
+    return _close_without_result(request, jobs, "dry_run=true")
+
+
+def _close_without_result(request: LaunchRequest, jobs: Sequence[Job], reason: str) -> list[JobReturn]:
+    returns = []
+    for job in jobs:
+        job_return = open_job_return(job)
+        job_return.status = JobStatus.COMPLETED
+        job_return.return_value = ExecutionHandle(id=None, url=None, reason=reason)
+        returns.append(job_return)
+    return returns
+
+
+def _launch_plan(prepared: _Prepared, version: str) -> identifier_pb2.Identifier:
+    workflow = prepared.settings.workflow
+    name = prepared.source.workflow.name
+    return launch_plan_id(name, project=workflow.project, domain=workflow.domain, version=version)
+
+
+def _container_environment(is_embedded: bool) -> dict[str, str]:
+    """Return the variables of every task: on this machine, tasks run in the interpreter that launched them."""
+    return {PYTHON_VARIABLE: sys.executable} if is_embedded else {}
+
+
+def _content_key(settings: LauncherConfig, environment: Mapping[str, str]) -> str:
+    """Return, in a canonical form, everything but the code that decides what is registered."""
+    parts = {
+        "image": settings.workflow.default_image.reference(),
+        "environment": dict(environment),
+        "flytekit": flytekit.__version__,
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def _registration_key(version: Version, source: WorkflowSource) -> str:
+    parts = (version.provenance.content_digest, version.provenance.content_key, source.workflow.name)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,331 @@
+"""The Flyte API as the launcher needs it: a small Protocol and its adapter over gRPC.
+
+flyteidl messages in, flyteidl messages out, and ``HydraFlyteError`` for everything that goes wrong. flytekit builds
+the channel and authenticates; its own client is not used because it sends every failing call four times. A
+launcher never opens a browser: sessions that need one have to be there already. Knows nothing of Hydra.
+"""
+
+from __future__ import annotations
+
+import base64
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
+
+import grpc
+from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2, task_pb2, workflow_pb2
+from flyteidl.core import identifier_pb2, literals_pb2
+from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc
+from google.protobuf.message import Message
+
+from hydraflyte.errors import BackendRefusedError, BackendUnavailableError, HydraFlyteError
+from hydraflyte.launcher.endpoint import Endpoint
+
+CALL_TIMEOUT_S = 9.0
+"""Longest wait for an answer; an endpoint that is not there is reported in less than 10 s."""
+REGISTER_TIMEOUT_S = 60.0
+POLL_TIMEOUT_S = 60.0
+"""For GetExecution, which the embedded backend holds back until something has changed."""
+
+_CHANNEL_OPTIONS = (
+    ("grpc.max_metadata_size", 32 * 1024),
+    ("grpc.max_receive_message_length", 20 * 1024 * 1024),  # what flyteadmin and flytekit agree on
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+_UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_LOCKED_OUT = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+_T = TypeVar("_T")
+
+
+class Creation(Enum):
+    """What creating an entity did."""
+
+    CREATED = "created"
+    UNCHANGED = "unchanged"  # it was there, with the same content
+
+
+class Upload(NamedTuple):
+    """A file to upload: where it is, and the MD5 of its bytes."""
+
+    path: Path
+    digest_md5: bytes
+
+
+class FlyteClient(Protocol):
+    """A Flyte backend. Every method raises ``BackendUnavailableError`` if none answers."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where this backend is."""
+        ...
+
+    def fetch(self, identifier: identifier_pb2.Identifier) -> Message | None:
+        """Return the registered Task, Workflow or LaunchPlan, or None if there is none."""
+        ...
+
+    def create(self, identifier: identifier_pb2.Identifier, spec: Message) -> Creation:
+        """Register a TaskSpec, WorkflowSpec or LaunchPlanSpec.
+
+        Raises:
+            BackendRefusedError: it is not valid, or the version is taken by other content (INVALID_ARGUMENT).
+        """
+        ...
+
+    def upload(self, project: str, domain: str, file: Upload) -> str:
+        """Store the file unless the backend has it; returns its URI as tasks will read it."""
+        ...
+
+    def create_execution(
+        self, request: execution_pb2.ExecutionCreateRequest
+    ) -> identifier_pb2.WorkflowExecutionIdentifier:
+        """Start an execution; one of that name that is already there is returned as it is.
+
+        Raises:
+            BackendRefusedError: the inputs or the launch plan are not accepted.
+        """
+        ...
+
+    def get_execution(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution:
+        """Return the execution's present state; may take a while to answer if nothing has changed."""
+        ...
+
+    def get_outputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
+        """Return the outputs of an execution that has succeeded."""
+        ...
+
+    def terminate(self, execution: identifier_pb2.WorkflowExecutionIdentifier, cause: str) -> None:
+        """Ask for an end; an execution that has ended is left as it is."""
+        ...
+
+
+class GrpcFlyteClient:
+    """The real thing: AdminService and DataProxyService over one gRPC channel."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._channel = _open_channel(endpoint)
+        self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self._data = dataproxy_pb2_grpc.DataProxyServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self._endpoint
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def fetch(self, identifier: identifier_pb2.Identifier) -> Message | None:
+        request = common_pb2.ObjectGetRequest(id=identifier)
+        rpc = {
+            identifier_pb2.TASK: self._admin.GetTask,
+            identifier_pb2.WORKFLOW: self._admin.GetWorkflow,
+            identifier_pb2.LAUNCH_PLAN: self._admin.GetLaunchPlan,
+        }[identifier.resource_type]
+        try:
+            found: Message = self._call(rpc, request)
+        except BackendRefusedError as error:
+            if error.code == grpc.StatusCode.NOT_FOUND.name:
+                return None
+            raise
+        return found
+
+    def create(self, identifier: identifier_pb2.Identifier, spec: Message) -> Creation:
+        try:
+            self._call(*self._creation(identifier, spec), timeout_s=REGISTER_TIMEOUT_S)
+        except BackendRefusedError as error:
+            if error.code == grpc.StatusCode.ALREADY_EXISTS.name:
+                return Creation.UNCHANGED
+            raise
+        return Creation.CREATED
+
+    def upload(self, project: str, domain: str, file: Upload) -> str:
+        request = dataproxy_pb2.CreateUploadLocationRequest(
+            project=project,
+            domain=domain,
+            filename=file.path.name,
+            content_md5=file.digest_md5,
+            add_content_md5_metadata=True,
+        )
+        request.expires_in.FromTimedelta(timedelta(minutes=55))  # flyteadmin refuses more than an hour
+        location = self._call(self._data.CreateUploadLocation, request)
+        uri: str = location.native_url
+        if not (self._endpoint.is_embedded and Path(uri).is_file()):
+            _put(file, location.signed_url, dict(location.headers), self._endpoint)
+        return uri
+
+    def create_execution(
+        self, request: execution_pb2.ExecutionCreateRequest
+    ) -> identifier_pb2.WorkflowExecutionIdentifier:
+        try:
+            created: identifier_pb2.WorkflowExecutionIdentifier = self._call(self._admin.CreateExecution, request).id
+        except BackendRefusedError as error:
+            if error.code != grpc.StatusCode.ALREADY_EXISTS.name or not request.name:
+                raise
+            return identifier_pb2.WorkflowExecutionIdentifier(
+                project=request.project, domain=request.domain, name=request.name
+            )
+        return created
+
+    def get_execution(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution:
+        request = execution_pb2.WorkflowExecutionGetRequest(id=execution)
+        found: execution_pb2.Execution = self._call(self._admin.GetExecution, request, timeout_s=POLL_TIMEOUT_S)
+        return found
+
+    def get_outputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
+        request = execution_pb2.WorkflowExecutionGetDataRequest(id=execution)
+        outputs: literals_pb2.LiteralMap = self._call(self._admin.GetExecutionData, request).full_outputs
+        return outputs
+
+    def terminate(self, execution: identifier_pb2.WorkflowExecutionIdentifier, cause: str) -> None:
+        request = execution_pb2.ExecutionTerminateRequest(id=execution, cause=cause)
+        try:
+            self._call(self._admin.TerminateExecution, request)
+        except BackendRefusedError as error:
+            if error.code != grpc.StatusCode.FAILED_PRECONDITION.name:
+                raise
+
+    def _creation(
+        self, identifier: identifier_pb2.Identifier, spec: Message
+    ) -> tuple[Callable[..., Any], Message]:  # Any: gRPC's stubs are not typed by their messages
+        match spec:
+            case task_pb2.TaskSpec():
+                return self._admin.CreateTask, task_pb2.TaskCreateRequest(id=identifier, spec=spec)
+            case workflow_pb2.WorkflowSpec():
+                return self._admin.CreateWorkflow, workflow_pb2.WorkflowCreateRequest(id=identifier, spec=spec)
+            case launch_plan_pb2.LaunchPlanSpec():
+                return self._admin.CreateLaunchPlan, launch_plan_pb2.LaunchPlanCreateRequest(id=identifier, spec=spec)
+            case _:
+                raise AssertionError(f"no such entity: {type(spec).__name__}")
+
+    def _call(self, rpc: Callable[..., _T], request: Message, *, timeout_s: float = CALL_TIMEOUT_S) -> _T:
+        try:
+            return rpc(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise _as_our_own(error, self._endpoint) from error
+
+
+def _open_channel(endpoint: Endpoint) -> grpc.Channel:
+    options = list(_CHANNEL_OPTIONS)
+    if endpoint.platform is None:
+        return grpc.insecure_channel(endpoint.target, options=options)
+    from flytekit.clients import auth_helper
+
+    channel = auth_helper.get_channel(endpoint.platform, options=options)
+    channel = auth_helper.upgrade_channel_to_proxy_authenticated(endpoint.platform, channel)
+    if _needs_browser(endpoint):
+        return grpc.intercept_channel(channel, _StoredSession(endpoint.platform.endpoint))
+    channel = auth_helper.upgrade_channel_to_authenticated(endpoint.platform, channel)
+    return cast(grpc.Channel, channel)  # flytekit has no types
+
+
+def _needs_browser(endpoint: Endpoint) -> bool:
+    mode = getattr(endpoint.platform, "auth_mode", None)
+    name = str(getattr(mode, "name", mode) or "").upper()
+    return name in ("", "PKCE", "STANDARD")
+
+
+class _CallDetails(NamedTuple):
+    method: str
+    timeout: float | None
+    metadata: list[tuple[str, str]]
+    credentials: grpc.CallCredentials | None
+    wait_for_ready: bool | None
+    compression: grpc.Compression | None
+
+
+class _StoredSession(grpc.UnaryUnaryClientInterceptor):
+    """Adds the session that an earlier, interactive login left behind, if there is one. Logs nobody in."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._authorization: str | None = None
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:  # Any: gRPC's
+        call = continuation(client_call_details, request)
+        if self._authorization is None and call.code() is grpc.StatusCode.UNAUTHENTICATED:
+            self._authorization = _stored_authorization(self._host)
+            if self._authorization:
+                return continuation(self._with_session(client_call_details), request)
+        return call
+
+    def _with_session(self, details: Any) -> _CallDetails:  # Any: gRPC's
+        metadata = [*(details.metadata or ()), ("authorization", self._authorization or "")]
+        return _CallDetails(details.method, details.timeout, metadata, details.credentials, None, None)
+
+
+def _stored_authorization(host: str) -> str:
+    from flytekit.clients.auth.keyring import KeyringStore
+
+    credentials = KeyringStore.retrieve(host)
+    return f"Bearer {credentials.access_token}" if credentials is not None else ""
+
+
+def _as_our_own(error: grpc.RpcError, endpoint: Endpoint) -> HydraFlyteError:
+    """Turn a gRPC error into ours: one table for the whole launcher."""
+    code = error.code()
+    details = str(error.details() or "").strip()
+    where = f"{endpoint.target} ({endpoint.origin})"
+    if code in _UNREACHABLE:
+        return BackendUnavailableError(
+            f"No Flyte backend answers at {where}: {code.name}, {details}", hint=_hint_unreachable(endpoint)
+        )
+    if code in _LOCKED_OUT:
+        return BackendUnavailableError(
+            f"The Flyte backend at {where} does not let this user in: {code.name}, {details}",
+            hint="a launcher opens no browser: log in once with another client (`pyflyte get project`), or name an "
+            "authType with ClientSecret or ExternalCommand in the Flyte client config.",
+        )
+    return BackendRefusedError(
+        f"The Flyte backend at {where} refused: {code.name}, {details}",
+        hint="the text above is the backend's own answer.",
+        code=code.name,
+    )
+
+
+def _hint_unreachable(endpoint: Endpoint) -> str:
+    if endpoint.is_embedded:
+        return "see `hydraflyte status` and `hydraflyte doctor`."
+    transport = "plain text" if endpoint.insecure else "TLS"
+    return (
+        f"tried with {transport}; check hydra.launcher.endpoint and hydra.launcher.insecure, "
+        "or set hydra.launcher.endpoint=embedded."
+    )
+
+
+def _put(file: Upload, url: str, headers: dict[str, str], endpoint: Endpoint) -> None:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise _upload_failed(file, url, "the backend named no http address", endpoint)
+    size = file.path.stat().st_size
+    with file.path.open("rb") as content:
+        request = urllib.request.Request(url, data=content, method="PUT")
+        request.add_header("Content-Length", str(size))
+        request.add_header("Content-MD5", base64.b64encode(file.digest_md5).decode("ascii"))
+        request.add_header("Content-Type", "")
+        for name, value in headers.items():
+            request.add_header(name, value)
+        try:
+            with urllib.request.urlopen(request, timeout=600) as answer:  # scheme checked above
+                answer.read()
+        except urllib.error.HTTPError as error:
+            text = error.read(2000).decode(errors="replace")
+            raise _upload_failed(file, url, f"{error.code} {text or error.reason}", endpoint) from error
+        except OSError as error:
+            raise _upload_failed(file, url, str(error), endpoint) from error
+
+
+def _upload_failed(file: Upload, url: str, why: str, endpoint: Endpoint) -> BackendUnavailableError:
+    place = urlsplit(url).netloc or url
+    return BackendUnavailableError(
+        f"The code bundle {file.path.name} cannot be uploaded to {place}: {why.strip()}",
+        hint=f"the address comes from the backend at {endpoint.target}; check that this machine reaches it "
+        "and that it has space left.",
+    )
