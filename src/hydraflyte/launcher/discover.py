@@ -13,6 +13,7 @@ from types import FunctionType, MappingProxyType
 from typing import Any
 
 from flytekit.core.launch_plan import LaunchPlan
+from flytekit.core.python_function_task import EagerAsyncPythonFunctionTask
 from flytekit.core.reference_entity import ReferenceEntity
 from flytekit.core.workflow import PythonFunctionWorkflow, WorkflowBase
 
@@ -137,13 +138,17 @@ def _is_or_wraps(value: Any, function: FunctionType) -> bool:
 
 
 def _main_workflow(function: FunctionType, main: ModulePlace, workflow_name: str | None) -> WorkflowBase:
-    in_module = _workflows(function.__globals__.values())
-    referred = _workflows(objects_used_by(function, follows=lambda other: other.__globals__ is function.__globals__))
+    namespace = function.__globals__
+    used = list(objects_used_by(function, follows=lambda other: other.__globals__ is namespace))
     if workflow_name is not None:
-        return _named_workflow(workflow_name, function.__globals__, [*in_module, *referred], main)
+        return _named_workflow(workflow_name, namespace, _workflows([*namespace.values(), *used]), main)
+    referred = _workflows(used)
     if len(referred) == 1:
         return referred[0]
-    candidates = referred or in_module
+    eager = _eager_tasks(used)
+    if len(eager) == 1 and not referred:
+        return _as_workflow(eager[0], Naming(main=main, main_globals=namespace))
+    candidates = referred or _workflows(namespace.values())
     outermost = [workflow for workflow in candidates if not _is_contained(workflow, candidates)]
     if len(outermost) == 1:
         return outermost[0]
@@ -152,13 +157,24 @@ def _main_workflow(function: FunctionType, main: ModulePlace, workflow_name: str
             f"{main.file} defines and imports no Flyte workflow.",
             hint="Define one with @workflow, or import it into this module; hydra.launcher.workflow.name picks one.",
         )
-    names = sorted(_variable(workflow, function.__globals__) for workflow in outermost)
+    names = sorted(_variable(workflow, namespace) for workflow in outermost)
     listed = ", ".join(f"'{name}'" for name in names[:-1]) + f" and '{names[-1]}'"
     raise DiscoveryError(
         f"{main.file.name} has {len(names)} workflows that no other workflow uses, {listed}: "
         "cannot tell which to launch.",
         hint=f"Set hydra.launcher.workflow.name={names[0]}, or call the one that is meant in the task function.",
     )
+
+
+def _eager_tasks(values: Iterable[object]) -> list[EagerAsyncPythonFunctionTask]:
+    found = {id(value): value for value in values if issubclass(type(value), EagerAsyncPythonFunctionTask)}
+    return list(found.values())
+
+
+def _as_workflow(task: EagerAsyncPythonFunctionTask, naming: Naming) -> WorkflowBase:
+    """Return the workflow that flytekit registers for an eager task, under the task's importable name."""
+    naming.apply([task])
+    return task.get_as_workflow()
 
 
 def _workflows(values: Iterable[Any]) -> list[WorkflowBase]:
