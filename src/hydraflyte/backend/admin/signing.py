@@ -1,7 +1,8 @@
 """Signed URLs of the HTTP side: an HMAC over method, path and expiry, and the check of it.
 
-The one rule: key and time come in as arguments, and what is signed is the path as servers see it, decoded
-(``scope["path"]`` in ASGI). A signature is good until it expires, also twice: clients retry.
+The one rule: key and time come in as arguments, and what is signed is the path in its quoted form,
+``quote(path, safe="/")``, however a client spells it. A signature is good until it expires, also twice: clients
+retry.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ BLOBS_PATH = "/blobs/"
 
 def signed_blob_url(base_url: str, key: bytes, method: str, relative: str, expires_at: datetime) -> str:
     """Return the whole URL for ``method`` on a file that is given relative to the blob folder."""
-    path = BLOBS_PATH + relative
-    return f"{base_url}{quote(path, safe='/')}?{sign(key, method, path, expires_at)}"
+    path = quote(BLOBS_PATH + relative, safe="/")
+    return f"{base_url}{path}?{sign(key, method, path, expires_at)}"
 
 
 def sign(key: bytes, method: str, path: str, expires_at: datetime) -> str:

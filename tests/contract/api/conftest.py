@@ -1,0 +1,226 @@
+"""A real control plane for the API's contract: gRPC server, SQLite, loop and engine; only task processes are scripted.
+
+The server runs on its own thread and loop, so that blocking clients (flytekit's) can talk to it from the test.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import grpc
+import pytest
+from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.service import admin_pb2_grpc, auth_pb2_grpc, dataproxy_pb2_grpc, identity_pb2_grpc, signal_pb2_grpc
+
+from hydraflyte.backend.admin.parts import ControlPlaneParts
+from hydraflyte.backend.admin.service import build_server
+from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptStarted, AttemptSucceeded, LogLink
+from hydraflyte.backend.engine.failures import ErrorKind, Failure
+from hydraflyte.backend.loop import ExecutionLoop
+from hydraflyte.backend.store.blobs import Blobs
+from hydraflyte.backend.store.database import Database
+from hydraflyte.backend.store.executions import ExecutionStore
+from hydraflyte.clock import ManualClock
+
+TOKEN = "the-owner's-token"
+START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
+
+
+class ScriptedExecutor:
+    """Ends every attempt at once with the outputs of ``outputs``, unless a task's name is in ``failing`` or ``stuck``.
+
+    A stuck attempt starts and then waits: for an abort, or for ``finish``.
+    """
+
+    def __init__(self):
+        self.outputs = {}
+        self.failing = set()
+        self.stuck = set()
+        self.running = []
+        self._sink = None
+
+    async def open(self, sink):
+        self._sink = sink
+
+    async def close(self):
+        pass
+
+    def find_result(self, spec):
+        return None
+
+    def start(self, spec):
+        name, attempt = spec.task.id.name, spec.attempt
+        self._post(AttemptStarted(attempt=attempt, logs=(LogLink(name="stdout", uri="/logs/stdout"),)))
+        if name in self.stuck:
+            self.running.append(spec)
+        elif name in self.failing:
+            failure = Failure(kind=ErrorKind.USER, code="USER:ValueError", message="it went wrong " * 20)
+            self._post(AttemptFailed(attempt=attempt, failure=failure))
+        else:
+            self._post(AttemptSucceeded(attempt=attempt, outputs=self.outputs.get(name, LiteralMap())))
+
+    def abort(self, attempt, reason):
+        self.running = [spec for spec in self.running if spec.attempt != attempt]
+        self._post(AttemptAborted(attempt=attempt))
+
+    def finish(self):
+        running, self.running = self.running, []
+        for spec in running:
+            outputs = self.outputs.get(spec.task.id.name, LiteralMap())
+            self._post(AttemptSucceeded(attempt=spec.attempt, outputs=outputs))
+
+    def _post(self, event):
+        self._sink.post(event.attempt.execution, event)
+
+
+@dataclass
+class ControlPlane:
+    """What a test sees of the running server."""
+
+    home: Path
+    parts: ControlPlaneParts
+    executor: ScriptedExecutor
+    loop: asyncio.AbstractEventLoop
+    executions: ExecutionLoop
+    address: str
+    port: int
+    _channels: list = field(default_factory=list)
+
+    def channel(self, target=None, **kwargs):
+        channel = grpc.insecure_channel(target or self.address, **kwargs)
+        self._channels.append(channel)
+        return channel
+
+    def close(self):
+        for channel in self._channels:
+            channel.close()
+
+    def do(self, action: Callable[[], None]):
+        """Run ``action`` on the server's thread and wait for it."""
+
+        async def act():
+            action()
+
+        asyncio.run_coroutine_threadsafe(act(), self.loop).result(timeout=10)
+
+    def wait_until_ended(self, execution):
+        """Wait for the end of an execution (an ExecutionId)."""
+        waiting = self.executions.wait_until_ended(execution, timeout_s=10)
+        assert asyncio.run_coroutine_threadsafe(waiting, self.loop).result(timeout=15)
+
+
+@contextlib.contextmanager
+def serving(home, **changes):
+    """Run a control plane below ``home`` until the block ends."""
+    names = (f"a{number:019d}" for number in range(10_000))
+    executor, started, server_loop = ScriptedExecutor(), threading.Event(), asyncio.new_event_loop()
+    database, blobs = Database.open(home / "db.sqlite"), Blobs(home / "blobs")
+    found = []
+
+    async def serve():
+        store = ExecutionStore(database=database, blobs=blobs)
+        loop = ExecutionLoop(store=store, executor=executor, clock=ManualClock(START))
+        await loop.open()
+        parts = ControlPlaneParts(
+            database=database,
+            blobs=blobs,
+            control=loop,
+            clock=ManualClock(START),
+            new_name=lambda: next(names),
+            signing_key=b"key",
+            http_base_url=lambda: "http://127.0.0.1:30081",
+            principal="ada",
+        )
+        parts = replace(parts, **changes)
+        server = build_server(parts)
+        address = f"unix:{home}/api.sock"
+        server.add_insecure_port(address)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        stopping = asyncio.Event()
+        plane = ControlPlane(
+            home=home, parts=parts, executor=executor, loop=server_loop, executions=loop, address=address, port=port
+        )
+        found.extend((plane, stopping))
+        started.set()
+        await stopping.wait()
+        await server.stop(0.2)
+        await loop.close()
+
+    thread = threading.Thread(target=lambda: server_loop.run_until_complete(serve()))
+    thread.start()
+    assert started.wait(timeout=10), "the server did not start"
+    plane, stopping = found
+    try:
+        yield plane
+    finally:
+        plane.close()
+        server_loop.call_soon_threadsafe(stopping.set)
+        thread.join(timeout=10)
+        server_loop.close()
+        database.close()
+
+
+@pytest.fixture
+def short_home():
+    """A directory with a short path: addresses of Unix sockets are limited to about 100 characters."""
+    home = Path(tempfile.mkdtemp(prefix="hf-"))
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def plane(short_home):
+    """A fresh control plane that asks for no token and holds no reads."""
+    with serving(short_home, hold_reads=False) as running:
+        yield running
+
+
+@pytest.fixture
+def serve(short_home):
+    """Start control planes with other parts: ``with serve(token=…) as plane``."""
+    return lambda **changes: serving(short_home, **changes)
+
+
+@pytest.fixture
+def admin(plane):
+    return admin_pb2_grpc.AdminServiceStub(plane.channel())
+
+
+@pytest.fixture
+def data_proxy(plane):
+    return dataproxy_pb2_grpc.DataProxyServiceStub(plane.channel())
+
+
+@pytest.fixture
+def signals(plane):
+    return signal_pb2_grpc.SignalServiceStub(plane.channel())
+
+
+@pytest.fixture
+def auth(plane):
+    return auth_pb2_grpc.AuthMetadataServiceStub(plane.channel())
+
+
+@pytest.fixture
+def identity(plane):
+    return identity_pb2_grpc.IdentityServiceStub(plane.channel())
+
+
+@pytest.fixture
+def refused():
+    """Call an RPC and return the (status, message) it refuses with; fail if it does not."""
+
+    def call(rpc, request):
+        with pytest.raises(grpc.RpcError) as caught:
+            rpc(request, timeout=10)
+        return caught.value.code(), caught.value.details()
+
+    return call
+
