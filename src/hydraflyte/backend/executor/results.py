@@ -1,0 +1,122 @@
+"""How an attempt ended, read from the files that its process and its zygote left.
+
+Rule: whatever the files hold becomes an event; a damaged one is a failure of the attempt, never of the backend. What
+the facts mean is decided by the engine's ``completion``, not here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from flyteidl.core.errors_pb2 import ErrorDocument
+from flyteidl.core.literals_pb2 import LiteralMap
+from google.protobuf.message import DecodeError, Message
+
+from hydraflyte.backend.engine.commands import AttemptSpec
+from hydraflyte.backend.engine.completion import MAX_OUTPUTS_BYTES, AttemptReport, judge
+from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptLost, AttemptSucceeded
+from hydraflyte.backend.engine.failures import ErrorKind, Failure
+from hydraflyte.backend.executor.attempts import EXIT_FILE, REFUSED_FILE, read_tail
+from hydraflyte.identifiers import AttemptId
+
+BAD_TASK_DEFINITION = "BadTaskDefinition"
+AttemptEnd = AttemptSucceeded | AttemptFailed | AttemptLost | AttemptAborted
+_Document = TypeVar("_Document", bound=Message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitRecord:
+    """What the zygote wrote when it reaped the process."""
+
+    exit_code: int | None
+    signal: int | None
+    oom_killed: bool
+    aborted: bool
+
+
+def fail_for_good(attempt: AttemptId, *, code: str, message: str) -> AttemptFailed:
+    """Return the event of an attempt that no repetition can help."""
+    return AttemptFailed(attempt=attempt, failure=Failure(kind=ErrorKind.USER, code=code, message=message))
+
+
+def measure_results(spec: AttemptSpec) -> int:
+    """Return the bytes of the files that ``read_end`` would parse."""
+    prefix = Path(spec.output_prefix)
+    return sum(_size(prefix / name) for name in ("outputs.pb", "error.pb"))
+
+
+def read_end(spec: AttemptSpec, directory: Path) -> AttemptEnd | None:
+    """Return how the attempt ended, or None if no record of its end exists."""
+    record = _read_record(directory)
+    if record is None:
+        return None
+    if record.aborted:
+        return AttemptAborted(attempt=spec.attempt)
+    return judge(_report(spec, directory, record))
+
+
+def _report(spec: AttemptSpec, directory: Path, record: ExitRecord) -> AttemptReport:
+    prefix = Path(spec.output_prefix)
+    outputs, outputs_problem = _read_document(prefix / "outputs.pb", LiteralMap)
+    error, error_problem = _read_document(prefix / "error.pb", ErrorDocument)
+    return AttemptReport(
+        attempt=spec.attempt,
+        exit_code=record.exit_code,
+        signal=record.signal,
+        log_tail=read_tail(directory / "stderr.log") or read_tail(directory / "stdout.log"),
+        declares_outputs=bool(spec.task.interface.outputs.variables),
+        outputs=outputs,
+        outputs_size_bytes=_size(prefix / "outputs.pb"),
+        error=error,
+        error_uri=str(prefix / "error.pb"),
+        output_prefix=spec.output_prefix,
+        unreadable=error_problem or outputs_problem,
+        has_futures=(prefix / "futures.pb").exists(),
+        has_deck=(prefix / "deck.html").exists(),
+        is_out_of_memory=record.oom_killed,
+        start_failure=_read_refusal(directory),
+    )
+
+
+def _read_record(directory: Path) -> ExitRecord | None:
+    try:
+        fields = json.loads((directory / EXIT_FILE).read_bytes())
+        return ExitRecord(
+            exit_code=fields["exit_code"],
+            signal=fields["signal"],
+            oom_killed=fields["oom_killed"],
+            aborted=fields["aborted"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # absent, or not what a zygote writes: nothing durable is known
+        return None
+
+
+def _read_refusal(directory: Path) -> str:
+    try:
+        return str(json.loads((directory / REFUSED_FILE).read_bytes())["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _read_document(path: Path, kind: type[_Document]) -> tuple[_Document | None, str]:
+    """Return (content, "") of a protobuf file, (None, "") if there is none or it is too large, else (None, why)."""
+    if _size(path) > MAX_OUTPUTS_BYTES:
+        return None, ""
+    try:
+        return kind.FromString(path.read_bytes()), ""
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"{path} cannot be read: {error}"
+    except DecodeError as error:
+        return None, f"{path} holds no {kind.__name__}: {error}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

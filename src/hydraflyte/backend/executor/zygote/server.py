@@ -1,0 +1,258 @@
+"""The zygote's loop: takes orders from the backend, forks attempts, owns their pids until they are reaped.
+
+Messages in: ``start`` (id, directory, argv, env), ``abort`` (id, grace_s). Out: ``ready`` once, then for each start
+``started`` (id, pid) and ``exited`` (id). The end of the control stream means: kill everything and leave.
+Rule: one thread, no polling, and no pid is signalled after it was reaped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from . import child, flytekit_process, system
+from .frames import FrameReader, encode
+
+EXIT_FILE = "exit.json"
+_READ_BYTES = 256 * 1024
+_SWEEP_DELAY_S = 0.2  # lets a burst of exits share one look through /proc
+_LEAVE_PATIENCE_S = 5.0
+_BLOCKED_WHILE_FORKING = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Attempt:
+    """A child that was forked and is not yet reaped."""
+
+    def __init__(self, job: child.Job, pid: int, oom_kills: int | None) -> None:
+        self.job = job
+        self.pid = pid
+        self.oom_kills_at_start = oom_kills
+        self.kill_at: float | None = None  # monotonic; set while an abort waits for the process to obey TERM
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send to the whole process group. The pid is ours: it has not been reaped."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:  # the child has not reached setsid yet
+            os.kill(self.pid, number)
+        except PermissionError:
+            pass  # macOS answers so for a group of zombies
+
+
+class Zygote:
+    """Forks attempts on demand.
+
+    Args:
+        control: stream to the backend. Owned from here on.
+        flytekit_error: why flytekit cannot be imported in this interpreter, or None.
+    """
+
+    def __init__(self, control: socket.socket, flytekit_error: str | None) -> None:
+        self._control = control
+        self._flytekit_error = flytekit_error
+        self._reader = FrameReader()
+        self._attempts: dict[int, Attempt] = {}
+        self._sweep_at: float | None = None
+        self._wakeup_in, self._wakeup_out = socket.socketpair()
+        for end in (self._wakeup_in, self._wakeup_out):
+            end.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(control, selectors.EVENT_READ)
+        self._selector.register(self._wakeup_in, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Work until the backend closes the stream."""
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._wakeup_out.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        system.adopt_orphans()
+        self._send({"type": "ready", "python": sys.version.split()[0], "flytekit_error": self._flytekit_error})
+        while self._turn():
+            pass
+        self._kill_everything()
+
+    def _turn(self) -> bool:
+        """Wait for something to happen and handle it. Return False when the backend is gone."""
+        ready = {key.fileobj for key, _ in self._selector.select(self._time_to_next_deadline())}
+        if self._wakeup_in in ready:
+            self._drain_wakeup()
+        self._collect_exits()
+        self._kill_disobedient()
+        if self._sweep_at is not None and time.monotonic() >= self._sweep_at:
+            self._sweep_orphans()
+        return self._control not in ready or self._read_orders()
+
+    def _time_to_next_deadline(self) -> float | None:
+        deadlines = [attempt.kill_at for attempt in self._attempts.values() if attempt.kill_at is not None]
+        if self._sweep_at is not None:
+            deadlines.append(self._sweep_at)
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _drain_wakeup(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wakeup_in.recv(4096):
+                pass
+
+    def _read_orders(self) -> bool:
+        try:
+            data = self._control.recv(_READ_BYTES)
+        except OSError:
+            return False
+        for message in self._reader.feed(data):
+            if message["type"] == "start":
+                self._start(message)
+            elif message["type"] == "abort":
+                self._abort(message["id"], message["grace_s"])
+        return bool(data)
+
+    def _start(self, message: Any) -> None:
+        job = child.Job(message["id"], message["directory"], message["argv"], message["env"])
+        oom_kills = system.count_oom_kills()
+        pid = self._fork(job)
+        self._attempts[pid] = Attempt(job, pid, oom_kills)
+        self._send({"type": "started", "id": job.id, "pid": pid})
+
+    def _fork(self, job: child.Job) -> int:
+        """Fork the child that becomes ``job``. Signals wait until each side has its own handlers."""
+        zygote = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_WHILE_FORKING)
+        pid = os.fork()
+        if pid == 0:
+            self._forget()
+            child.run(job, parent=zygote, flytekit_error=self._flytekit_error)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
+        return pid
+
+    def _forget(self) -> None:
+        """Close, in a child, what belongs to the zygote, so that no object there closes a descriptor twice."""
+        self._selector.close()
+        for end in (self._control, self._wakeup_in, self._wakeup_out):
+            end.close()
+
+    def _abort(self, attempt_id: str, grace_s: float) -> None:
+        for attempt in self._attempts.values():
+            if attempt.job.id == attempt_id and attempt.kill_at is None:
+                attempt.signal(signal.SIGTERM)
+                attempt.signal(signal.SIGCONT)  # a stopped process must wake to obey
+                attempt.kill_at = time.monotonic() + grace_s
+
+    def _kill_disobedient(self) -> None:
+        now = time.monotonic()
+        for attempt in self._attempts.values():
+            if attempt.kill_at is not None and attempt.kill_at <= now:
+                attempt.signal(signal.SIGKILL)
+                attempt.kill_at = now + _LEAVE_PATIENCE_S  # a process in the kernel may take its time
+
+    def _collect_exits(self) -> None:
+        """Reap every child that has ended; report those that were attempts."""
+        while True:
+            pid, status, usage = _reap_one(self._attempts)
+            if pid == 0:
+                return
+            attempt = self._attempts.pop(pid, None)
+            if attempt is None:
+                continue  # an adopted orphan
+            self._write_record(attempt, status, usage)
+            self._send({"type": "exited", "id": attempt.job.id})
+            if sys.platform.startswith("linux") and self._sweep_at is None:
+                self._sweep_at = time.monotonic() + _SWEEP_DELAY_S
+
+    def _write_record(self, attempt: Attempt, status: int, usage: Any) -> None:
+        """Leave the attempt's end where a later backend finds it: complete, or not at all."""
+        record = {
+            "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            "oom_killed": _was_oom_killed(attempt, status),
+            "aborted": attempt.kill_at is not None,
+            "ended_at": time.time(),
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "max_rss": usage.ru_maxrss,
+        }
+        path = os.path.join(attempt.job.directory, EXIT_FILE)
+        with contextlib.suppress(OSError):  # the disk is full or the folder is gone: the backend sees no record
+            with open(path + ".new", "w", encoding="ascii") as file:
+                json.dump(record, file)
+            os.replace(path + ".new", path)
+
+    def _sweep_orphans(self) -> None:
+        """Kill the processes that an ended attempt left behind outside its process group.
+
+        An attempt is the reaper of its own descendants, so only those of ended attempts become children of ours.
+        """
+        self._sweep_at = None
+        for pid in system.find_children(os.getpid()):
+            if pid not in self._attempts:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                self._sweep_at = time.monotonic() + _SWEEP_DELAY_S  # its own children come to us next
+
+    def _kill_everything(self) -> None:
+        """End all attempts at once, without a record: nobody asked for their end, so they count as lost."""
+        deadline = time.monotonic() + _LEAVE_PATIENCE_S
+        while time.monotonic() < deadline:
+            for attempt in self._attempts.values():
+                attempt.signal(signal.SIGKILL)
+            orphans = [pid for pid in system.find_children(os.getpid()) if pid not in self._attempts]
+            for pid in orphans:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if not self._attempts and not orphans:
+                return
+            with contextlib.suppress(ChildProcessError):
+                pid, _ = os.waitpid(-1, 0)
+                self._attempts.pop(pid, None)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the end of the stream is seen when reading
+            self._control.sendall(encode(message))
+
+
+def _reap_one(attempts: dict[int, Attempt]) -> tuple[int, int, Any]:
+    """Reap one child that has ended, after killing what is left of its group. Return pid 0 if none has."""
+    try:
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13: the group is killed just after
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            _kill_group(attempts.get(pid))
+            return pid, status, usage
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
+            return 0, 0, None
+        _kill_group(attempts.get(found.si_pid))
+        return os.wait4(found.si_pid, 0)
+    except ChildProcessError:
+        return 0, 0, None
+
+
+def _kill_group(attempt: Attempt | None) -> None:
+    if attempt is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(attempt.pid, signal.SIGKILL)
+
+
+def _was_oom_killed(attempt: Attempt, status: int) -> bool:
+    """Whether the kernel killed something for memory while this attempt ran, and it died of SIGKILL unasked."""
+    if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL or attempt.kill_at is not None:
+        return False
+    now = system.count_oom_kills()
+    return now is not None and attempt.oom_kills_at_start is not None and now > attempt.oom_kills_at_start
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve on the socket whose descriptor number is the only argument."""
+    control = socket.socket(fileno=int(arguments[0]))
+    control.set_inheritable(False)
+    gc.disable()  # importing makes a million objects and no garbage
+    error = flytekit_process.load()
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    Zygote(control, error).serve()
