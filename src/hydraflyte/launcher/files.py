@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,6 +131,7 @@ def collect_files(
             walk.chosen(path, rules)
     for name, path in source.extra_modules.items():
         walk.extra_module(name, path, ignore_files)
+    walk.drop_links_to_nothing()
     _check_size(walk.found, limit_bytes)
     files = sorted((_hashed(found) for found in walk.found.values()), key=lambda file: os.fsencode(file.name))
     ignored = sorted(walk.ignored.values(), key=lambda path: os.fsencode(path.name))
@@ -192,6 +194,16 @@ class _Walk:
         else:
             self._file(path, top)
 
+    def drop_links_to_nothing(self) -> None:
+        """Leave out the links to directories of which the bundle holds nothing; call it last."""
+        for found in [found for found in self.found.values() if found.link_target is not None]:
+            target = os.path.normpath(os.path.join(os.path.dirname(found.name), found.link_target or ""))
+            if target != "." and not self._holds(target):
+                del self.found[found.name]
+                self._leave_out(
+                    found.name, Rule(pattern="a link to a directory that is left out", origin=DEFAULT_ORIGIN)
+                )
+
     def _holds(self, directory: str) -> bool:
         return any(name.startswith(f"{directory}/") for name in self.found)
 
@@ -227,7 +239,7 @@ class _Walk:
     def _directory_link(self, path: Path, name: str) -> None:
         real_root = os.path.realpath(self.root)
         target = os.path.realpath(path)
-        if not target.startswith(real_root + os.sep):
+        if target != real_root and not target.startswith(real_root + os.sep):
             self._leave_out(name, Rule(pattern="a link to a directory outside the source root", origin=DEFAULT_ORIGIN))
             return
         relative = os.path.relpath(target, os.path.join(real_root, os.path.dirname(name)))
@@ -337,6 +349,7 @@ def is_too_broad(root: Path) -> bool:
     """
     real = Path(os.path.realpath(root))
     home = Path(os.path.realpath(Path.home()))
-    if real == home or real in home.parents or real == Path(os.path.realpath("/tmp")):
+    temporary = Path(os.path.realpath(tempfile.gettempdir()))
+    if real in (home, temporary, Path("/tmp")) or real in home.parents:
         return True
     return real.name in ("site-packages", "dist-packages")

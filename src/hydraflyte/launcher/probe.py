@@ -35,7 +35,7 @@ def _probe(request: dict[str, Any]) -> dict[str, Any]:
         for load in request["loads"]:
             at = f"The task {load['task_name']} cannot be loaded from the code bundle"
             task = _load(load)
-            wrong = _what_is_wrong(load, task)
+            wrong = _what_is_wrong(load, task, request["bundled"])
             if wrong:
                 return {"ok": False, "what": at, "traceback": wrong}
     except BaseException as error:  # a process border; a SystemExit at import is the user's error, too
@@ -49,11 +49,12 @@ def _load(load: dict[str, Any]) -> Any:
     return resolver.load_task(loader_args=list(load["loader_args"]))
 
 
-def _what_is_wrong(load: dict[str, Any], task: Any) -> str | None:
+def _what_is_wrong(load: dict[str, Any], task: Any, bundled: list[str]) -> str | None:
+    """Return what is wrong with a loaded task; flytekit's name for an installed one depends on where it lies."""
     if not hasattr(task, "dispatch_execute"):
         return f"{' '.join(load['loader_args'])} is a {type(task).__name__}, not a Flyte task."
-    if load["checks_name"] and task.name != load["task_name"]:
-        return f"There it is named {task.name}."
+    if set(bundled) & set(load["loader_args"]) and task.name != load["task_name"]:
+        return f"There flytekit names it {task.name}."
     return None
 
 

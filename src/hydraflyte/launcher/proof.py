@@ -36,13 +36,11 @@ class TaskLoad:
         task_name: the name that is registered.
         resolver: dotted name of the flytekit resolver.
         loader_args: what follows the resolver on the command line.
-        checks_name: whether the loaded task must bear ``task_name`` itself; not so for a map task's inner task.
     """
 
     task_name: str
     resolver: str
     loader_args: tuple[str, ...]
-    checks_name: bool = True
 
 
 def prove_importable(
@@ -72,7 +70,7 @@ def prove_importable(
         request = {
             "code": os.path.realpath(code),
             "modules": list(modules),
-            "bundled": [module for module in modules if names & set(_sources(module))],
+            "bundled": [module for module in modules if names & set(_sources(module))],  # others are installed there
             "loads": [asdict(load) for load in loads],
             "answer": os.path.join(scratch, "answer.json"),
         }
