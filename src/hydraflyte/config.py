@@ -77,9 +77,7 @@ class ImageConfig:
 class WorkflowConfig:
     """What is registered, and as what."""
 
-    name: str | None = field(
-        default=None, metadata={"help": "the main workflow, when it cannot be found by itself"}
-    )
+    name: str | None = field(default=None, metadata={"help": "the main workflow, when it cannot be found by itself"})
     project: str = field(default="flytesnacks", metadata={"help": "Flyte project"})
     domain: str = field(default="development", metadata={"help": "Flyte domain"})
     version: str | None = field(
@@ -144,9 +142,7 @@ class LauncherConfig:
     max_concurrency: int | None = field(
         default=None, metadata={"help": "most jobs of one sweep in flight; default: all"}
     )
-    resume: str | None = field(
-        default=None, metadata={"help": "a sweep id or last: run only what has not succeeded"}
-    )
+    resume: str | None = field(default=None, metadata={"help": "a sweep id or last: run only what has not succeeded"})
     dry_run: bool = field(default=False, metadata={"help": "print the plan and touch nothing"})
     workflow: WorkflowConfig = field(default_factory=WorkflowConfig, metadata={"help": "what is registered"})
     notifications: list[NotificationConfig] = field(default_factory=list, metadata={"help": "who is told what"})

@@ -8,8 +8,6 @@ launcher never opens a browser: sessions that need one have to be there already.
 from __future__ import annotations
 
 import base64
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
 from enum import Enum
@@ -18,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import grpc
+import urllib3
 from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2, task_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc
@@ -32,6 +31,7 @@ REGISTER_TIMEOUT_S = 60.0
 POLL_TIMEOUT_S = 60.0
 """For GetExecution, which the embedded backend holds back until something has changed."""
 
+_UPLOAD_TIMEOUT = urllib3.Timeout(connect=CALL_TIMEOUT_S, read=600.0)
 _CHANNEL_OPTIONS = (
     ("grpc.max_metadata_size", 32 * 1024),
     ("grpc.max_receive_message_length", 20 * 1024 * 1024),  # what flyteadmin and flytekit agree on
@@ -302,24 +302,26 @@ def _hint_unreachable(endpoint: Endpoint) -> str:
 
 
 def _put(file: Upload, url: str, headers: dict[str, str], endpoint: Endpoint) -> None:
+    """Send the file to a signed address, with the headers that flytekit sends too."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise _upload_failed(file, url, "the backend named no http address", endpoint)
-    size = file.path.stat().st_size
-    with file.path.open("rb") as content:
-        request = urllib.request.Request(url, data=content, method="PUT")
-        request.add_header("Content-Length", str(size))
-        request.add_header("Content-MD5", base64.b64encode(file.digest_md5).decode("ascii"))
-        request.add_header("Content-Type", "")
-        for name, value in headers.items():
-            request.add_header(name, value)
-        try:
-            with urllib.request.urlopen(request, timeout=600) as answer:  # scheme checked above
-                answer.read()
-        except urllib.error.HTTPError as error:
-            text = error.read(2000).decode(errors="replace")
-            raise _upload_failed(file, url, f"{error.code} {text or error.reason}", endpoint) from error
-        except OSError as error:
-            raise _upload_failed(file, url, str(error), endpoint) from error
+    md5 = base64.b64encode(file.digest_md5).decode("ascii")
+    sent = {"Content-Length": str(file.path.stat().st_size), "Content-MD5": md5, **headers}
+    try:
+        with _http(endpoint) as pool, file.path.open("rb") as content:
+            answer = pool.request("PUT", url, body=content, headers=sent, retries=False, timeout=_UPLOAD_TIMEOUT)
+    except urllib3.exceptions.HTTPError as error:
+        raise _upload_failed(file, url, str(error), endpoint) from error
+    if answer.status not in (200, 201):  # some object stores answer 201
+        text = answer.data.decode(errors="replace")[:2000]
+        raise _upload_failed(file, url, f"{answer.status} {text or answer.reason}", endpoint)
+
+
+def _http(endpoint: Endpoint) -> urllib3.PoolManager:
+    platform = endpoint.platform
+    if platform is not None and platform.insecure_skip_verify:
+        return urllib3.PoolManager(cert_reqs="CERT_NONE", assert_hostname=False)
+    return urllib3.PoolManager(ca_certs=None if platform is None else platform.ca_cert_file_path)
 
 
 def _upload_failed(file: Upload, url: str, why: str, endpoint: Endpoint) -> BackendUnavailableError:
