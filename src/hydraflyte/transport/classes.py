@@ -77,11 +77,19 @@ class ClassFinder:
     Args:
         settings: what may be used.
         named: classes from the task's annotation, by reference.
+        with_schemas: whether schemas are wanted; if not, only enums are found.
     """
 
-    def __init__(self, *, settings: TransportSettings, named: dict[tuple[str, str], type] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        settings: TransportSettings,
+        named: dict[tuple[str, str], type] | None = None,
+        with_schemas: bool = True,
+    ) -> None:
         self._settings = settings
         self._named = named or {}
+        self._with_schemas = with_schemas
         self._missing: dict[str, None] = {}
 
     def find(self, module: object, name: object) -> type | None:
@@ -96,7 +104,11 @@ class ClassFinder:
                 hint="the literal is damaged or forged: write it again",
             )
         found = self._named.get((module, name)) or self._find_loaded(module, name) or self._find_allowed(module, name)
-        if found is not None and (is_structured(found) or issubclass(found, enum.Enum)):
+        if found is not None and issubclass(found, enum.Enum):
+            return found
+        if not self._with_schemas:
+            return None
+        if found is not None and is_structured(found):
             return found
         self._miss(f"{module}.{name}")
         return None
@@ -104,7 +116,7 @@ class ClassFinder:
     def find_structured(self, module: object, name: object) -> type | None:
         """Like ``find``, for a dataclass or an attrs class."""
         found = self.find(module, name)
-        if found is not None and not is_structured(found):
+        if found is not None and not is_structured(found):  # an enum
             self._miss(f"{module}.{name}")
             return None
         return found

@@ -261,12 +261,25 @@ def _box_facts(shape: Mapping[str, Any], finder: ClassFinder) -> BoxFacts | None
         )
     usual = plain_facts(kind)
     found = {}
-    for name in ("ref_type", "object_type", "key_type", "element_type"):
+    for name in ("ref_type", "key_type", "element_type"):
         annotation = rebuild(shape[name], finder) if name in shape else getattr(usual, name)
         found[name] = getattr(usual, name) if annotation is UNAVAILABLE else annotation
+    found["object_type"] = _object_type(shape, usual, finder)
     if not (found["key_type"] is Any or isinstance(found["key_type"], type)):
         raise damaged("the type of keys is no class")
     return BoxFacts(kind=kind, optional=optional, flags=flags, **found)
+
+
+def _object_type(shape: Mapping[str, Any], usual: BoxFacts, finder: ClassFinder) -> Any:
+    """Return what ``OmegaConf.to_object`` will make of the node: only a schema may stand for a dict."""
+    described = shape.get("object_type")
+    if described is None or described == usual.kind:
+        return usual.object_type
+    if described == "unset":
+        return None
+    if usual.kind == "dict" and isinstance(described, list) and len(described) == 3 and described[0] == "class":
+        return finder.find_structured(described[1], described[2]) or usual.object_type
+    raise damaged(f"a {usual.kind} cannot stand for {str(described)[:100]}")
 
 
 def _optional(shape: Mapping[str, Any]) -> bool:

@@ -33,7 +33,7 @@ from hydraflyte.transport.nodes import (
     plain_facts,
     sorted_flags,
 )
-from hydraflyte.transport.settings import TransportSettings
+from hydraflyte.transport.settings import Resolve, TransportSettings
 
 Plain = Any  # None, bool, int, float, str, bytes, and dicts and lists of them
 _SAME_AS_PLAIN = frozenset({type(None), bool, float, bytes})
@@ -201,7 +201,7 @@ class _Encoder:
                 plain, how = _shown(outcome, value, fits(kind, outcome.shown, annotation))
             elif is_config(outcome.value):
                 return self._resolved(outcome.value, depth)
-            else:
+            elif self._settings.resolve is Resolve.ALL or _can_travel(outcome.value):
                 value = outcome.value
         if not how:
             plain, how = _plain_value(value, where=node)
@@ -263,6 +263,14 @@ def _plain_value(value: Any, *, where: Any) -> tuple[Plain, dict[str, Any]]:
     if is_escaped_missing(value):
         return str(value), {"value": "escaped"}
     raise _cannot_travel(where, cls)
+
+
+def _can_travel(value: Any) -> bool:
+    try:
+        _plain_value(value, where="")
+    except TransportError:
+        return False
+    return True
 
 
 def _shown(kept: Kept, text: str, fits_the_node: bool) -> tuple[Plain, dict[str, Any]]:

@@ -73,6 +73,8 @@ def _read(data: Any, finder: ClassFinder, depth: int) -> Any:
     if isinstance(types, list):
         pairs = zip(types, values, strict=True)
         return OmegaConf.create([_value(kind, value, finder, depth) for kind, value in pairs])
+    if not (isinstance(types, dict) and isinstance(values, dict)):
+        raise damaged("its types or values are no map")
     content = {key: _value(kind, values.get(key), finder, depth) for key, kind in types.items()}
     return _with_schema(nested[_SCHEMA], content, finder)
 
@@ -80,7 +82,7 @@ def _read(data: Any, finder: ClassFinder, depth: int) -> Any:
 def _with_schema(reference: Any, content: dict[str, Any], finder: ClassFinder) -> Any:
     if not isinstance(reference, str):
         raise damaged("its schema has no name")
-    if reference == "builtins.dict" or not keeps_schemas():
+    if reference == "builtins.dict":
         return OmegaConf.create(content)
     module, _, name = reference.rpartition(".")
     schema = finder.find_structured(module, name)
@@ -95,9 +97,9 @@ def _value(kind: Any, value: Any, finder: ClassFinder, depth: int) -> Any:
     """Return the value of one entry; ``kind`` is the dotted name of its type."""
     if kind == _MISSING_MARK:
         return MISSING
-    if not isinstance(kind, str):
-        raise damaged("a type has no name")
-    literal = ParseDict(value, literals_pb2.Literal())
+    if not (isinstance(kind, str) and isinstance(value, Mapping)):
+        raise damaged("a value has no type, or a type no value")
+    literal = ParseDict(dict(value), literals_pb2.Literal())
     return _literal_value(kind, literal, finder, depth)
 
 

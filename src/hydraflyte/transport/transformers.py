@@ -91,7 +91,7 @@ class ConfigTransformer(TypeTransformer):  # type: ignore[misc]  # flytekit has 
         settings, roots = _read_annotation(expected_python_type)
         if must_find_schemas():
             settings = dataclasses.replace(settings, missing_class=MissingClass.FAIL)
-        finder = ClassFinder(settings=settings, named=named_classes(roots))
+        finder = ClassFinder(settings=settings, named=named_classes(roots), with_schemas=keeps_schemas())
         config = self._read(lv, finder, settings)
         if not isinstance(config, self._config_class):
             raise TypeTransformerFailedError(

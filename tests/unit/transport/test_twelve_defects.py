@@ -1,4 +1,5 @@
 """Twelve configs that flytekitplugins-omegaconf 1.16 loses, refuses or leaves behind; each must make the trip."""
+# ruff: noqa: UP006, UP035  # OmegaConf keeps annotations as they are written: the older spellings count
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Tuple  # noqa: UP035
+from typing import Any, Dict, Tuple
 
 import flytekit
 import pytest
@@ -32,7 +33,7 @@ from hydraflyte.transport import (
 
 @dataclass
 class Pair:
-    sizes: Tuple[int, int] = (3, 4)  # noqa: UP006
+    sizes: Tuple[int, int] = (3, 4)
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Model:
 @dataclass
 class Open:
     model: Model = field(default_factory=Model)
-    rest: Dict[str, Any] = field(default_factory=lambda: {"a": 1})  # noqa: UP006
+    rest: Dict[str, Any] = field(default_factory=lambda: {"a": 1})
 
 
 def test_1_none_inside_a_list_survives(trip, assert_same):
