@@ -15,7 +15,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.admin.execution_pb2 import ExecutionCreateRequest
+from flyteidl.admin.launch_plan_pb2 import LaunchPlanCreateRequest
+from flyteidl.admin.task_pb2 import TaskCreateRequest
+from flyteidl.admin.workflow_pb2 import WorkflowCreateRequest
+from flyteidl.core.identifier_pb2 import Identifier, ResourceType
+from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
+from flyteidl.core.types_pb2 import SimpleType
 from flyteidl.service import admin_pb2_grpc, auth_pb2_grpc, dataproxy_pb2_grpc, identity_pb2_grpc, signal_pb2_grpc
 
 from hydraflyte.backend.admin.parts import ControlPlaneParts
@@ -27,6 +33,7 @@ from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.executions import ExecutionStore
 from hydraflyte.clock import ManualClock
+from hydraflyte.identifiers import ExecutionId
 
 TOKEN = "the-owner's-token"
 START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
@@ -167,12 +174,25 @@ def serving(home, **changes):
         database.close()
 
 
+@contextlib.contextmanager
+def _short_folder():
+    """A directory with a short path: addresses of Unix sockets are limited to about 100 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="hf-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
 def short_home():
-    """A directory with a short path: addresses of Unix sockets are limited to about 100 characters."""
-    home = Path(tempfile.mkdtemp(prefix="hf-"))
-    yield home
-    shutil.rmtree(home)
+    with _short_folder() as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def shared_plane():
+    """One control plane for all tests of a module that leave nothing behind which others would see."""
+    with _short_folder() as home, serving(home, hold_reads=False) as running:
+        yield running
 
 
 @pytest.fixture
@@ -224,3 +244,119 @@ def refused():
 
     return call
 
+
+
+class Register:
+    """Registers small entities in flytesnacks/development, and begins executions, by plain requests."""
+
+    def __init__(self, admin):
+        self._admin = admin
+
+    def task_request(self, name="double", version="v1", *, image="image:1", outputs=("o0",), **template):
+        return TaskCreateRequest(
+            id=entity(ResourceType.TASK, name, version),
+            spec={
+                "template": {
+                    "type": "python-task",
+                    "metadata": {"retries": {}},
+                    "interface": {"inputs": variables("x"), "outputs": variables(*outputs)},
+                    "container": {"image": image, "args": ["pyflyte-execute"]},
+                    **template,
+                }
+            },
+        )
+
+    def task(self, name="double", version="v1", **template):
+        self._admin.CreateTask(self.task_request(name, version, **template))
+        return entity(ResourceType.TASK, name, version)
+
+    def workflow_request(self, name="main", version="v1", *, task="double", inputs=("x",)):
+        def promise(node_id, variable):
+            return {"promise": {"node_id": node_id, "var": variable}}
+
+        return WorkflowCreateRequest(
+            id=entity(ResourceType.WORKFLOW, name, version),
+            spec={
+                "template": {
+                    "id": entity(ResourceType.WORKFLOW, name, version),
+                    "interface": {"inputs": variables(*inputs), "outputs": variables("o0")},
+                    "nodes": [
+                        {
+                            "id": "n0",
+                            "inputs": [{"var": "x", "binding": promise("", "x")}],
+                            "task_node": {"reference_id": entity(ResourceType.TASK, task, version)},
+                        }
+                    ],
+                    "outputs": [{"var": "o0", "binding": promise("n0", "o0")}],
+                }
+            },
+        )
+
+    def workflow(self, name="main", version="v1", **changes):
+        self._admin.CreateWorkflow(self.workflow_request(name, version, **changes))
+        return entity(ResourceType.WORKFLOW, name, version)
+
+    def launch_plan_request(self, name="main", version="v1", *, workflow="main", **spec):
+        return LaunchPlanCreateRequest(
+            id=entity(ResourceType.LAUNCH_PLAN, name, version),
+            spec={"workflow_id": entity(ResourceType.WORKFLOW, workflow, version), **spec},
+        )
+
+    def launch_plan(self, name="main", version="v1", **spec):
+        self._admin.CreateLaunchPlan(self.launch_plan_request(name, version, **spec))
+        return entity(ResourceType.LAUNCH_PLAN, name, version)
+
+    def everything(self, version="v1"):
+        """Register the task ``double``, and a workflow and a launch plan ``main``; returns the launch plan's id."""
+        self.task(version=version)
+        self.workflow(version=version)
+        return self.launch_plan(version=version)
+
+    def execution(self, launch_plan, name="", *, inputs=None, **spec):
+        """Begin an execution with ``x=3`` unless told otherwise; returns its WorkflowExecutionIdentifier."""
+        request = self.execution_request(launch_plan, name, inputs=inputs, **spec)
+        return self._admin.CreateExecution(request).id
+
+    def execution_request(self, launch_plan, name="", *, inputs=None, **spec):
+        literals = {"x": integer(3)} if inputs is None else inputs
+        return ExecutionCreateRequest(
+            project="flytesnacks",
+            domain="development",
+            name=name,
+            spec={"launch_plan": launch_plan, **spec},
+            inputs={"literals": literals},
+        )
+
+
+def entity(resource_type, name, version):
+    return Identifier(
+        resource_type=resource_type, project="flytesnacks", domain="development", name=name, version=version
+    )
+
+
+def variables(*names):
+    return {"variables": {name: {"type": {"simple": SimpleType.INTEGER}} for name in names}}
+
+
+def integer(value):
+    return Literal(scalar=Scalar(primitive=Primitive(integer=value)))
+
+
+@pytest.fixture
+def register(admin):
+    return Register(admin)
+
+
+@pytest.fixture
+def finished(plane, register):
+    """Run an execution of everything to its end with ``o0=6``; returns its WorkflowExecutionIdentifier."""
+
+    def run(name="", *, launch_plan=None, **spec):
+        plane.executor.outputs["double"] = LiteralMap(literals={"o0": integer(6)})
+        identifier = register.execution(launch_plan or register.everything(), name, **spec)
+        plane.wait_until_ended(
+            ExecutionId(project=identifier.project, domain=identifier.domain, name=identifier.name)
+        )
+        return identifier
+
+    return run
