@@ -48,7 +48,7 @@ class NoGit:
     reason: str
 
 
-def read_state(directory: Path) -> GitState | NoGit:
+def read_state(directory: Path, *, timeout_s: float = _TIMEOUT_S) -> GitState | NoGit:
     """Return what git knows about ``directory``, or why it knows nothing."""
     queries: dict[str, Sequence[str]] = {
         "head": ("log", "-1", "--no-show-signature", "--decorate=full", "--format=%H%n%D"),
@@ -63,11 +63,11 @@ def read_state(directory: Path) -> GitState | NoGit:
     failure: NoGit | None = None
     for name, process in running.items():
         try:
-            output, error = process.communicate(timeout=_TIMEOUT_S)
+            output, error = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            failure = failure or NoGit(reason=f"git did not answer within {_TIMEOUT_S:g} s")
+            failure = failure or NoGit(reason=f"git did not answer within {timeout_s:g} s")
             continue
         if process.returncode != 0:
             failure = failure or NoGit(reason=_reason(error.decode(errors="replace")))

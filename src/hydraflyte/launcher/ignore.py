@@ -25,7 +25,8 @@ _DIRECTORIES = frozenset({
 })  # fmt: skip
 _RESULTS = frozenset({"outputs", "multirun"})  # Hydra's default output folders, unless they are packages
 _ROOT_DIRECTORIES = frozenset({"build", "dist"})  # deeper down they are common package names
-_FILES = frozenset({".DS_Store", ".coverage", ".env", "multirun.yaml"})  # .env: secrets do not travel with code
+_FILES = frozenset({".git", ".DS_Store", ".coverage", ".env", "multirun.yaml"})
+"""`.git` is a file in worktrees and submodules; `.env` holds secrets, which do not travel with code."""
 _SUFFIXES = (".pyc", ".pyo", ".log")  # .log: with hydra.run.dir=. every run would otherwise change the version
 _DIRECTORY_SUFFIXES = (".egg-info",)
 

@@ -132,11 +132,12 @@ class _StoredGzip:
 def _write_tar(files: FileSet, sink: _StoredGzip) -> None:
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as archive:  # type: ignore[call-overload]  # only write and tell are needed
         for file in files.files:
-            info = _entry(file)
             if file.link_target is None:
-                archive.addfile(info, _CheckedReader(file))
+                reader = _CheckedReader(file)
+                archive.addfile(_entry(file), reader)
+                reader.check()
             else:
-                archive.addfile(info)
+                archive.addfile(_entry(file))
 
 
 def _entry(file: BundledFile) -> tarfile.TarInfo:
@@ -156,16 +157,28 @@ class _CheckedReader:
     """Reads a file once and fails if it is not what was hashed: the version must tell the truth about the bundle."""
 
     def __init__(self, file: BundledFile) -> None:
-        self._content = b"".join(read_chunks(file.path, file.name))
-        self._at = 0
-        if hashlib.sha256(self._content).hexdigest() != file.sha256:
-            raise PackagingError(
-                f"{file.path} changed while the code bundle was made.",
-                hint="Run the command again; if a running program writes this file, add it to .flyteignore.",
-            )
+        self._file = file
+        self._chunks = read_chunks(file.path, file.name)
+        self._pending = b""
+        self._hasher = hashlib.sha256()
 
-    def read(self, size: int = -1) -> bytes:
-        end = len(self._content) if size < 0 else self._at + size
-        chunk = self._content[self._at : end]
-        self._at += len(chunk)
-        return chunk
+    def read(self, size: int) -> bytes:
+        while len(self._pending) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                raise self._changed()
+            self._hasher.update(chunk)
+            self._pending += chunk
+        result, self._pending = self._pending[:size], self._pending[size:]
+        return result
+
+    def check(self) -> None:
+        """Raise unless all that was read, and nothing more, is what was hashed."""
+        if self._pending or next(self._chunks, None) or self._hasher.hexdigest() != self._file.sha256:
+            raise self._changed()
+
+    def _changed(self) -> PackagingError:
+        return PackagingError(
+            f"{self._file.path} changed while the code bundle was made.",
+            hint="Run the command again; if a running program writes this file, add it to .flyteignore.",
+        )
