@@ -204,6 +204,7 @@ def _run_jobs(
         start=lambda number: submit(client, number, requests[number]),
         watcher=Watcher(submitted=report.submitted, phase_changed=report.phase_changed),
         window=settings.max_concurrency,
+        source_root=prepared.source.source_root,
     )
     steps = sweep.run_all(tuple(jobs)) if settings.wait else sweep.submit_all(tuple(jobs))
     try:

@@ -28,8 +28,8 @@ from hydraflyte.launcher.endpoint import Endpoint
 CALL_TIMEOUT_S = 9.0
 """Longest wait for an answer; an endpoint that is not there is reported in less than 10 s."""
 REGISTER_TIMEOUT_S = 60.0
-POLL_TIMEOUT_S = 60.0
-"""For GetExecution, which the embedded backend holds back until something has changed."""
+_RESERVE_S = 5.0
+"""The embedded backend holds GetExecution back until the execution ends, or 5 s before the call's deadline."""
 
 _UPLOAD_TIMEOUT = urllib3.Timeout(connect=CALL_TIMEOUT_S, read=600.0)
 _CHANNEL_OPTIONS = (
@@ -93,8 +93,10 @@ class FlyteClient(Protocol):
         """
         ...
 
-    def get_execution(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution:
-        """Return the execution's present state; may take a while to answer if nothing has changed."""
+    def get_execution(
+        self, execution: identifier_pb2.WorkflowExecutionIdentifier, *, patience_s: float
+    ) -> execution_pb2.Execution:
+        """Return the execution's state; one that is not over may be answered only after ``patience_s``."""
         ...
 
     def get_outputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
@@ -175,9 +177,13 @@ class GrpcFlyteClient:
             )
         return created
 
-    def get_execution(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution:
+    def get_execution(
+        self, execution: identifier_pb2.WorkflowExecutionIdentifier, *, patience_s: float
+    ) -> execution_pb2.Execution:
         request = execution_pb2.WorkflowExecutionGetRequest(id=execution)
-        found: execution_pb2.Execution = self._call(self._admin.GetExecution, request, timeout_s=POLL_TIMEOUT_S)
+        found: execution_pb2.Execution = self._call(
+            self._admin.GetExecution, request, timeout_s=patience_s + _RESERVE_S
+        )
         return found
 
     def get_outputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:

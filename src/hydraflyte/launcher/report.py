@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hydraflyte.launcher.execute import Submission
-from hydraflyte.launcher.wait import Outcome
+from hydraflyte.launcher.wait import NOT_STARTED, Outcome
 
 _WIDTH_WITHOUT_TERMINAL = 200
 _LONGEST_OUTPUT = 60
@@ -90,11 +90,15 @@ class SweepReport:
         head = f"job {outcome.number} {_bracketed(row.overrides)}"
         if outcome.error is None:
             self.line(f"{head}{outcome.phase}{took}: {row.output}")
+        elif outcome.phase == NOT_STARTED:
+            self.line(f"{head}{outcome.phase}: {outcome.error.message}")
         else:
-            self.line(f"{head}{outcome.phase or 'not started'}{took}\n{outcome.error}")
+            self.line(f"{head}{outcome.phase}{took}\n{outcome.error}")
 
     def summary(self, front_page: str) -> None:
         """Show the table of results and the console's address."""
+        for row in self._rows.values():
+            row.started_at = None  # what still runs has no duration yet
         self._console.print(self._table(list(self._rows.items())))
         self.line(f"console: {front_page}")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from threading import Event
 
 from flyteidl.admin import execution_pb2
@@ -26,12 +27,17 @@ from hydraflyte.errors import (
 )
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.remote import FlyteClient
+from hydraflyte.launcher.tracebacks import last_line, readable_failure
 
 Phase = core_execution_pb2.WorkflowExecution
+NOT_STARTED = "not started"
 _TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED, Phase.TIMED_OUT})
-_FIRST_PAUSE_S = 0.2
+_SHORTEST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
-_HELD_S = 0.5
+_PATIENCE_OF_A_POLL_S = 2.0
+_PATIENCE_IN_A_CROWD_S = 0.5
+"""With more executions than pollers, none may keep a poller for long."""
+_HELD_S = 0.4
 """An answer that took longer was held back by the backend: asking again at once costs nobody anything."""
 _PATIENCE_S = 120.0
 """How long a backend may be away (a restart, a lost network) before its jobs are given up on."""
@@ -44,7 +50,7 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        phase: phase of the execution by flyteidl's name, ``UNDEFINED`` if it was never started.
+        phase: phase of the execution by flyteidl's name, or ``NOT_STARTED``.
         duration: from the start of the execution to its end; None if it never ran.
         outputs: the outputs if it succeeded.
         error: why it did not.
@@ -72,7 +78,7 @@ class _Flight:
 
     submission: Submission
     next_poll_at: float = 0.0
-    pause_s: float = _FIRST_PAUSE_S
+    pause_s: float = 0.0
     phase: str = ""
     unreachable_since: float | None = None
 
@@ -83,12 +89,14 @@ class Sweep:
 
     Attributes:
         start: starts a job by its number.
+        source_root: where the user's code is, for tracebacks.
         window: most jobs in flight; None for all.
     """
 
     client: FlyteClient
     start: Callable[[int], Submission]
     watcher: Watcher
+    source_root: Path
     window: int | None = None
     _stop: Event = field(default_factory=Event)
     _results: queue.SimpleQueue[Outcome] = field(default_factory=queue.SimpleQueue)
@@ -135,12 +143,15 @@ class Sweep:
 
     def _try_to_start(self, number: int) -> Submission | Outcome:
         if self._stop.is_set():
-            error = ExecutionError(f"Job {number} was not started.", hint="another job failed: on_failure=fail_fast.")
-            return Outcome(number=number, phase="UNDEFINED", error=error)
+            error = ExecutionError(
+                f"Job {number} was not started, because another job failed.",
+                hint="leave out hydra.launcher.on_failure=fail_fast to run every job.",
+            )
+            return Outcome(number=number, phase=NOT_STARTED, error=error)
         try:
             submission = self.start(number)
         except HydraFlyteError as error:
-            return Outcome(number=number, phase="UNDEFINED", error=error)
+            return Outcome(number=number, phase=NOT_STARTED, error=error)
         self._submissions[number] = submission
         self.watcher.submitted(submission)
         return submission
@@ -171,7 +182,7 @@ class Sweep:
     def _poll(self, flight: _Flight) -> Outcome | None:
         asked_at = time.monotonic()
         try:
-            execution = self.client.get_execution(flight.submission.execution)
+            execution = self.client.get_execution(flight.submission.execution, patience_s=self._patience_s())
         except BackendUnavailableError:
             flight.unreachable_since = flight.unreachable_since or asked_at
             if asked_at - flight.unreachable_since > _PATIENCE_S:
@@ -181,7 +192,7 @@ class Sweep:
         flight.unreachable_since = None
         phase = Phase.Phase.Name(execution.closure.phase)
         if phase != flight.phase:
-            flight.phase, flight.pause_s = phase, _FIRST_PAUSE_S
+            flight.phase, flight.pause_s = phase, 0.0
             self.watcher.phase_changed(flight.submission.number, phase)
         if execution.closure.phase in _TERMINAL:
             return self._outcome(flight.submission, execution)
@@ -191,7 +202,10 @@ class Sweep:
     def _pause(self, flight: _Flight, asked_at: float, *, grows: bool) -> None:
         flight.next_poll_at = asked_at + flight.pause_s
         if grows:
-            flight.pause_s = min(_LONGEST_PAUSE_S, flight.pause_s * 1.5)
+            flight.pause_s = min(_LONGEST_PAUSE_S, max(_SHORTEST_PAUSE_S, flight.pause_s * 1.5))
+
+    def _patience_s(self) -> float:
+        return _PATIENCE_OF_A_POLL_S if len(self._submissions) <= _MOST_POLLERS else _PATIENCE_IN_A_CROWD_S
 
     def _outcome(self, submission: Submission, execution: execution_pb2.Execution) -> Outcome:
         closure = execution.closure
@@ -210,11 +224,11 @@ class Sweep:
             phase=phase,
             link=submission.link,
             duration=duration,
-            error=failure_of(submission, execution),
+            error=failure_of(submission, execution, self.source_root),
         )
 
 
-def failure_of(submission: Submission, execution: execution_pb2.Execution) -> ExecutionFailedError:
+def failure_of(submission: Submission, execution: execution_pb2.Execution, source_root: Path) -> ExecutionFailedError:
     """Return the error that a job's ``JobReturn`` raises: what the user's code raised, with its frames."""
     closure = execution.closure
     phase = Phase.Phase.Name(closure.phase)
@@ -223,9 +237,9 @@ def failure_of(submission: Submission, execution: execution_pb2.Execution) -> Ex
         who = closure.abort_metadata.principal
         text = closure.abort_metadata.cause + (f" (by {who})" if who else "")
     else:
-        text = closure.error.message.strip()
+        text = readable_failure(closure.error.message, source_root)
     return ExecutionFailedError(
-        f"Job {submission.number} ended {phase} in the execution {name}:\n{text}",
+        f"Job {submission.number} ended {phase} (execution {name}): {last_line(text)}\n{text}",
         hint=f"see {submission.link}",
         execution=name,
         phase=phase,
