@@ -117,7 +117,11 @@ class _Change(Future[T]):
 
 
 def _commit_together(connection: sqlite3.Connection, changes: list[_Change[Any]]) -> None:
-    """Run the changes in one transaction and settle their futures after the commit."""
+    """Run the changes in one transaction and settle their futures after the commit.
+
+    A change whose caller has gone before it began is dropped; from then on it cannot be cancelled any more.
+    """
+    changes = [change for change in changes if change.set_running_or_notify_cancel()]
     settled: list[Callable[[], None]] = []
     try:
         connection.execute("BEGIN IMMEDIATE")

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 
 import pytest
 
@@ -101,3 +102,26 @@ def test_a_damaged_file_gets_one_clear_error(tmp_path):
 
     with pytest.raises(BackendStartError, match="cannot be used: file is not a database"):
         Database.open(path)
+
+
+def test_a_caller_that_goes_away_does_not_stop_the_writer(database):
+    begun, release = threading.Event(), threading.Event()
+
+    def slow(connection):
+        begun.set()
+        assert release.wait(timeout=10)
+        put_tag(connection, "slow")
+
+    async def story():
+        under_way = asyncio.create_task(database.write(slow))
+        await asyncio.to_thread(begun.wait, 10)
+        queued = asyncio.create_task(database.write(lambda connection: put_tag(connection, "never")))
+        await asyncio.sleep(0)
+        for task in (under_way, queued):
+            task.cancel()
+        await asyncio.gather(under_way, queued, return_exceptions=True)
+        release.set()
+        await database.write(lambda connection: put_tag(connection, "later"))
+        return await database.read(datasets)
+
+    assert asyncio.run(story()) == ["later", "slow"]
