@@ -101,6 +101,8 @@ class ForkServerExecutor:
         key = str(attempt)
         live = self._live.get(key)
         if live is not None:
+            if live.is_aborting:
+                return
             live.is_aborting = True
             if live.interpreter is not None and not live.interpreter.withdraw(key):
                 live.interpreter.abort(key)
