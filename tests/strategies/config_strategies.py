@@ -7,7 +7,6 @@ The schemas are classes of a module of their own, ``made_up_schemas``, so that a
 from __future__ import annotations
 
 import dataclasses
-import enum
 import itertools
 import sys
 import types
@@ -17,6 +16,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import attr
 import omegaconf
+from config_schemas import Color, Layer, Level, Plan, Source, Training, WideLayer
 from hypothesis import strategies as st
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -24,29 +24,10 @@ HAS_TUPLES = hasattr(omegaconf, "TupleConfig")
 MODULE = "made_up_schemas"
 
 
-class Color(enum.Enum):
-    RED = "red"
-    GREEN = 2
-    BLUE = (1, 2)
-    NO_COLOR = "???"
-
-
-class Level(enum.IntEnum):
-    LOW = 1
-    HIGH = 9
-
-
-class Plan(str, enum.Enum):
-    FREE = "free"
-    PAID = "paid"
-
-
 ENUMS = (Color, Level, Plan)
 
 _module = types.ModuleType(MODULE)
 sys.modules[MODULE] = _module
-for _enum in ENUMS:
-    setattr(_module, _enum.__name__, _enum)
 _numbers = itertools.count()
 
 
@@ -207,7 +188,37 @@ def schema_configs(draw: st.DrawFn) -> DictConfig:
     return config
 
 
-configs = st.one_of(plain_configs(), schema_configs())
+_layers = st.one_of(
+    st.builds(Layer, width=integers, scale=floats), st.builds(WideLayer, extra=st.one_of(st.none(), texts))
+)
+_trainings = st.builds(
+    Training,
+    integer=integers,
+    number=floats,
+    flag=st.booleans(),
+    text=texts,
+    raw=st.binary(max_size=6),
+    path=paths,
+    color=st.sampled_from(list(Color)),
+    level=st.one_of(st.none(), st.sampled_from(list(Level))),
+    either=st.one_of(st.none(), integers, texts),
+    anything=trees,
+    numbers=st.lists(integers, max_size=3),
+    pair=st.tuples(integers, integers),
+    by_name=st.dictionaries(names, _layers, max_size=2),
+    by_color=st.dictionaries(st.sampled_from(list(Color)), st.lists(floats, max_size=2), max_size=2),
+    layer=_layers,
+    layers=st.lists(_layers, max_size=2),
+    source=st.one_of(st.none(), st.builds(Source, path=paths, plan=st.sampled_from(list(Plan)))),
+)
+
+
+def fixed_schema_configs() -> st.SearchStrategy[DictConfig]:
+    """Make configs with the schemas of ``config_schemas``, which other processes can import."""
+    return _trainings.map(OmegaConf.structured)
+
+
+configs = st.one_of(plain_configs(), schema_configs(), fixed_schema_configs())
 
 
 def forget_schemas() -> None:

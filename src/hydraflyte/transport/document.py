@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgpack
+from flytekit.core.constants import MESSAGEPACK
 
 from hydraflyte.transport.decode import damaged
 from hydraflyte.transport.encode import Document
@@ -87,18 +88,22 @@ def to_bytes(document: Document, settings: TransportSettings) -> bytes:
     return packed
 
 
-def from_bytes(packed: bytes, settings: TransportSettings) -> Document:
-    """Read a document.
+def unpack(packed: bytes, tag: str, settings: TransportSettings) -> Any:
+    """Read one value from the bytes of a binary literal.
 
     Raises:
         TransportError: if the bytes are no msgpack, or more than the settings allow.
     """
+    if tag != MESSAGEPACK:
+        raise TransportError(
+            f"The literal is binary data with the tag {tag[:50]!r}, readable is {MESSAGEPACK!r}.",
+            hint="pass a config, a dataclass or a dict to an input that is annotated as a config",
+        )
     _check_size(len(packed), settings)
     try:
-        value = msgpack.unpackb(packed, strict_map_key=False)
+        return msgpack.unpackb(packed, strict_map_key=False)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:  # msgpack has no common base class
         raise damaged(f"{type(error).__name__} while reading msgpack: {str(error)[:200]}") from error
-    return from_plain(value)
 
 
 def _check_size(size_bytes: int, settings: TransportSettings) -> None:

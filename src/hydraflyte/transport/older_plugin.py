@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydraflyte.transport.classes import ClassFinder
 from hydraflyte.transport.decode import damaged, decode
-from hydraflyte.transport.document import from_bytes
+from hydraflyte.transport.document import from_plain, unpack
 from hydraflyte.transport.errors import TransportError
 from hydraflyte.transport.settings import active_settings
 
@@ -113,7 +113,9 @@ def _literal_value(kind: str, literal: Any, finder: ClassFinder, depth: int) -> 
         case "union":
             return _literal_value(kind, scalar.union.value, finder, depth)
         case "binary":  # dataclasses of dataclasses_json, which flytekit itself writes
-            return decode(from_bytes(scalar.binary.value, active_settings()), finder=finder, settings=active_settings())
+            settings = active_settings()
+            plain = unpack(scalar.binary.value, scalar.binary.tag, settings)
+            return decode(from_plain(plain), finder=finder, settings=settings)
         case "generic":
             data = MessageToDict(scalar.generic)
             return _read(data, finder, depth + 1) if "types" in _unflatten(data) else whole_numbers(data)

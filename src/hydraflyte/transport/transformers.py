@@ -23,9 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from hydraflyte.transport.classes import ClassFinder, is_structured, named_classes
 from hydraflyte.transport.decode import decode
-from hydraflyte.transport.document import ENVELOPE, from_bytes, from_plain, to_bytes
+from hydraflyte.transport.document import ENVELOPE, from_plain, to_bytes, unpack
 from hydraflyte.transport.encode import encode
-from hydraflyte.transport.errors import TransportError
+from hydraflyte.transport.loose_literals import is_loose, plain_of
 from hydraflyte.transport.older_plugin import (
     is_older_literal,
     keeps_schemas,
@@ -110,19 +110,18 @@ class ConfigTransformer(TypeTransformer):  # type: ignore[misc]  # flytekit has 
 
     def _read(self, lv: Literal, finder: ClassFinder, settings: TransportSettings) -> Any:
         scalar = lv.scalar if lv is not None else None
-        if scalar is not None and scalar.binary is not None:
-            if scalar.binary.tag != MESSAGEPACK:
-                raise TransportError(
-                    f"The literal is binary data with the tag {scalar.binary.tag!r}, readable is {MESSAGEPACK!r}.",
-                    hint="pass a config, a dataclass or a dict to an input that is annotated as a config",
-                )
-            return decode(from_bytes(scalar.binary.value, settings), finder=finder, settings=settings)
         if scalar is not None and scalar.generic is not None:
             data = MessageToDict(scalar.generic)
             if is_older_literal(data):
                 return read_older_literal(data, finder)
-            return decode(from_plain(_from_struct(data)), finder=finder, settings=settings)
-        raise TypeTransformerFailedError(f"The literal holds no config: {str(lv)[:200]}")
+            plain = _from_struct(data)
+        elif scalar is not None and scalar.binary is not None:
+            plain = unpack(scalar.binary.value, scalar.binary.tag, settings)
+        elif lv is not None and is_loose(lv):
+            plain = plain_of(lv, settings)
+        else:
+            raise TypeTransformerFailedError(f"The literal holds no config: {str(lv)[:200]}")
+        return decode(from_plain(plain), finder=finder, settings=settings)
 
 
 def _from_struct(data: Any) -> Any:

@@ -234,6 +234,21 @@ def test_a_change_of_one_group_changes_only_that_groups_literal(write):
     assert bytes_of(one.data) == bytes_of(two.data)
 
 
+def test_a_collection_of_single_literals_is_a_list_config(write, read):
+    literal = TypeEngine.to_literal(
+        None,
+        [1, None, 2.5, "x", {"a": [1]}],
+        List[Union[int, float, str, dict, None]],
+        TypeEngine.to_literal_type(List[Union[int, float, str, dict, None]]),
+    )
+
+    found = read(literal, ListConfig)
+
+    assert found == [1, None, 2.5, "x", {"a": [1]}]
+    assert [type(item) for item in found] == [int, type(None), float, str, DictConfig]
+    assert read(write({"a": 1, "b": 2}, Dict[str, int]), DictConfig) == {"a": 1, "b": 2}
+
+
 def test_decks_show_yaml():
     transformer = TypeEngine.get_transformer(DictConfig)
 

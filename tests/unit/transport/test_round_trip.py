@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from config_strategies import forget_schemas, plain_configs, schema_configs
+from config_strategies import configs, forget_schemas, plain_configs, schema_configs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import ListConfig, OmegaConf
@@ -37,14 +37,14 @@ def test_a_config_with_a_schema_survives_in_memory(config, trip, assert_same):
 
 
 @many
-@given(config=st.one_of(plain_configs(), schema_configs()))
+@given(config=configs)
 def test_a_config_survives_a_file(config, trip_through_a_file, assert_same):
     assert_same(trip_through_a_file(config), config)
     forget_schemas()
 
 
 @many
-@given(config=st.one_of(plain_configs(), schema_configs()))
+@given(config=configs)
 def test_the_same_config_gives_the_same_bytes(config, trip, write):
     first = write(config).to_flyte_idl().SerializeToString()
 
@@ -54,8 +54,8 @@ def test_the_same_config_gives_the_same_bytes(config, trip, write):
 
 
 @many
-@given(configs=st.lists(plain_configs(), max_size=3))
-def test_a_list_survives(configs, trip, assert_same):
-    items = OmegaConf.create(configs)
+@given(parts=st.lists(plain_configs(), max_size=3))
+def test_a_list_survives(parts, trip, assert_same):
+    items = OmegaConf.create(parts)
 
     assert_same(trip(items, ListConfig), items)
