@@ -17,6 +17,7 @@ from flyteidl.core.types_pb2 import LiteralType, OutputReference, PromiseAttribu
 from hydraflyte.backend.compiler.castable import accepts_none, is_castable
 from hydraflyte.backend.compiler.literal_types import scalar_type
 from hydraflyte.backend.compiler.problems import Code, Problems
+from hydraflyte.backend.engine.kinds import END_NODE_ID
 
 _LIST_ELEMENT = re.compile(r"^\[\d+\]\.(.+)$")
 
@@ -36,22 +37,28 @@ def check_bindings(
     problems: Problems,
 ) -> None:
     """Note what is wrong with the bindings of ``node_id`` to its ``variables``."""
+    noun = _noun(node_id)
     bound: set[str] = set()
     for binding in bindings:
         if binding.var in bound:
-            problems.add(Code.PARAMETER_BOUND_MORE_THAN_ONCE, node_id, f"input {binding.var!r} is bound twice")
+            problems.add(Code.PARAMETER_BOUND_MORE_THAN_ONCE, node_id, f"{noun} {binding.var!r} is bound twice")
         bound.add(binding.var)
         if binding.var not in variables:
             known = ", ".join(sorted(variables)) or "none"
             problems.add(
-                Code.VARIABLE_NAME_NOT_FOUND, node_id, f"there is no input {binding.var!r} (there is: {known})"
+                Code.VARIABLE_NAME_NOT_FOUND, node_id, f"there is no {noun} {binding.var!r} (there is: {known})"
             )
             continue
         check = _BindingCheck(node_id=node_id, variable=binding.var, sources=sources, problems=problems)
         check.check(binding.binding, variables[binding.var].type)
     for name in sorted(variables.keys() - bound):
         if not accepts_none(variables[name].type):
-            problems.add(Code.PARAMETER_NOT_BOUND, node_id, f"input {name!r} is not bound")
+            problems.add(Code.PARAMETER_NOT_BOUND, node_id, f"{noun} {name!r} is not bound")
+
+
+def _noun(node_id: str) -> str:
+    """Return what users call a variable that this node binds: end-node's are the workflow's outputs."""
+    return "output" if node_id == END_NODE_ID else "input"
 
 
 def promises_in(data: BindingData) -> Iterator[OutputReference]:
@@ -108,7 +115,7 @@ class _BindingCheck:
         names = type_text(expected)
         if fitting:
             return self._wrong(Code.AMBIGUOUS_BINDING_UNION_VALUE, f"its value fits several variants of {names}")
-        details = "; ".join(dict.fromkeys(line.split(": ", 2)[2] for line in reasons.lines))
+        details = "; ".join(dict.fromkeys(line.split(": ", 3)[3] for line in reasons.lines))
         return self._wrong(Code.INCOMPATIBLE_BINDING_UNION_VALUE, f"its value fits no variant of {names} ({details})")
 
     def _check_scalar(self, data: BindingData, expected: LiteralType) -> bool:
@@ -159,7 +166,7 @@ class _BindingCheck:
         return self._wrong(Code.MISMATCHING_TYPES, text)
 
     def _wrong(self, code: Code, text: str) -> bool:
-        self.problems.add(code, self.node_id, f"input {self.variable!r}: {text}")
+        self.problems.add(code, self.node_id, f"{_noun(self.node_id)} {self.variable!r}: {text}")
         return False
 
 

@@ -19,6 +19,7 @@ from hydraflyte.backend.engine.events import (
     AttemptLost,
     AttemptStarted,
     AttemptSucceeded,
+    CacheAnswered,
     Event,
     ExecutionRequested,
     TimePassed,
@@ -66,6 +67,9 @@ class Run:
 
     def lose(self, node: str) -> Step:
         return self.send(AttemptLost(attempt=self.attempt(node), reason="the backend was restarted"))
+
+    def miss_cache(self, node: str) -> Step:
+        return self.send(CacheAnswered(node=NodeId(node), attempt=0, outputs=None))
 
     def confirm_abort(self, node: str) -> Step:
         return self.send(AttemptAborted(attempt=self.attempt(node)))
