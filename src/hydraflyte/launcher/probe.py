@@ -1,7 +1,7 @@
 """The child of `proof.py`: imports modules and loads tasks from an unpacked bundle, then writes what it saw.
 
-Run by path with any interpreter that has flytekit, so it imports nothing of hydraflyte. The request comes as JSON on
-stdin; the answer goes to a file, because stdout belongs to the user's code.
+Run by path with any interpreter that has flytekit, so it imports nothing of hydraflyte. Arguments: the file with the
+request as JSON, and the file for the answer; stdin, stdout and stderr belong to the user's code.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 import traceback
 from typing import Any
@@ -16,9 +17,11 @@ from typing import Any
 
 def main() -> None:
     """Answer one request."""
-    request = json.load(sys.stdin)
+    request_path, answer_path = sys.argv[1:3]
+    with open(request_path, encoding="utf-8") as file:
+        request = json.load(file)
     answer = _probe(request)
-    with open(request["answer"], "w", encoding="utf-8", errors="backslashreplace") as file:
+    with open(answer_path, "w", encoding="utf-8") as file:
         json.dump(answer, file)
 
 
@@ -28,10 +31,15 @@ def _probe(request: dict[str, Any]) -> dict[str, Any]:
     try:
         for module in request["modules"]:
             at = f"{module} cannot be imported from the code bundle"
-            file = importlib.import_module(module).__file__ or ""
+            file = getattr(importlib.import_module(module), "__file__", None) or ""
             if module in request["bundled"] and not os.path.realpath(file).startswith(request["code"] + os.sep):
                 hint = f"Rename the file: {module} is already the name of another module there."
-                return {"ok": False, "what": at, "traceback": f"{module} comes from {file} instead.", "hint": hint}
+                return {
+                    "ok": False,
+                    "what": at,
+                    "traceback": f"It comes from {file or 'the interpreter'} instead.",
+                    "hint": hint,
+                }
         for load in request["loads"]:
             at = f"The task {load['task_name']} cannot be loaded from the code bundle"
             task = _load(load)
@@ -62,7 +70,10 @@ def _failed(at: str, error: BaseException) -> dict[str, Any]:
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     answer: dict[str, Any] = {"ok": False, "what": at, "traceback": "".join(lines)}
     if isinstance(error, ModuleNotFoundError):
-        answer["missing_module"] = error.name
+        answer["missing"] = answer["missing_module"] = error.name
+    elif isinstance(error, ImportError):
+        match = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", str(error))
+        answer["missing"] = f"{match[2]}.{match[1]}" if match else ""  # may be a module that was left out
     elif isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
         answer["missing_file"] = os.path.relpath(error.filename)
     elif isinstance(error, SystemExit):

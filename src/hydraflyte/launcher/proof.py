@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hydraflyte.errors import PackagingError
 from hydraflyte.launcher.files import FileSet, IgnoredPath
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PROBE = Path(__file__).with_name("probe.py")
 _TAIL_LINES = 25
+_TAIL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +73,11 @@ def prove_importable(
             "modules": list(modules),
             "bundled": [module for module in modules if names & set(_sources(module))],  # others are installed there
             "loads": [asdict(load) for load in loads],
-            "answer": os.path.join(scratch, "answer.json"),
         }
-        output = _run_probe(python, request, timeout_s)
+        output = _run_probe(python, request, Path(scratch), timeout_s)
         answer = _answer(Path(scratch, "answer.json"))
-    if answer.get("ok"):
-        return
-    raise _failure(answer, output, bundle.files, python)
+    if not answer.get("ok"):
+        raise _failure(answer, output, bundle.files, python)
 
 
 def unpack(archive: Path, into: Path) -> None:
@@ -88,15 +87,39 @@ def unpack(archive: Path, into: Path) -> None:
         tar.extractall(into)  # our own archive: names are relative, and links stay inside
 
 
-def _run_probe(python: str, request: dict[str, Any], timeout_s: float) -> str:
+def _run_probe(python: str, request: dict[str, Any], scratch: Path, timeout_s: float) -> str:
+    """Run the child to its end; return what it and the user's modules printed.
+
+    Files instead of pipes: a process that the user's modules leave behind could hold a pipe open for ever.
+    """
+    (scratch / "request.json").write_text(json.dumps(request))
+    with open(scratch / "output", "w+b") as output:
+        child = _start_probe(python, request["code"], scratch, output)
+        try:
+            child.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise PackagingError(
+                f"Importing {', '.join(request['modules'])} from the code bundle did not end within {timeout_s:g} s.",
+                hint="Move slow work, downloads and waiting out of the modules' top level into the tasks.",
+            ) from error
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # user code may have left processes behind
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        output.seek(max(0, output.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        text = output.read().decode(errors="backslashreplace")
+    return f"{text}\nexit status {child.returncode}" if child.returncode else text
+
+
+def _start_probe(python: str, code: str, scratch: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
-        child = subprocess.Popen(
-            [python, "-B", str(_PROBE)],
-            cwd=request["code"],
-            env=environment | {"PYTHONPATH": request["code"]},  # as pyflyte-fast-execute sets it
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        return subprocess.Popen(
+            [python, "-B", str(_PROBE), str(scratch / "request.json"), str(scratch / "answer.json")],
+            cwd=code,
+            env=environment | {"PYTHONPATH": code},  # as pyflyte-fast-execute sets it
+            stdin=subprocess.DEVNULL,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -105,19 +128,6 @@ def _run_probe(python: str, request: dict[str, Any], timeout_s: float) -> str:
             f"The interpreter {python} cannot be started: {error.strerror}.",
             hint="Name an existing Python interpreter that has flytekit installed.",
         ) from error
-    try:
-        output, _ = child.communicate(json.dumps(request).encode(), timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise PackagingError(
-            f"Importing {', '.join(request['modules'])} from the code bundle did not end within {timeout_s:g} s.",
-            hint="Move slow work, downloads and waiting out of the modules' top level into the tasks.",
-        ) from error
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # user code may have left processes behind
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    answer_text = output.decode(errors="backslashreplace")
-    return f"{answer_text}\nexit status {child.returncode}" if child.returncode else answer_text
 
 
 def _answer(path: Path) -> dict[str, Any]:
@@ -136,24 +146,20 @@ def _failure(answer: dict[str, Any], output: str, files: FileSet, python: str) -
 
 
 def _hint(answer: dict[str, Any], files: FileSet, python: str) -> str:
-    missing = answer.get("missing_module")
-    if missing:
-        return _missing_module_hint(missing, files, python)
-    missing_file = answer.get("missing_file")
-    if missing_file:
-        left_out = _left_out(missing_file, files)
+    missing = answer.get("missing", "")
+    path = missing.replace(".", "/")
+    for name in (f"{path}.py", f"{path}/__init__.py", path, answer.get("missing_file", "")):
+        left_out = _left_out(name, files)
         if left_out is not None:
             return _kept_by(left_out)
+    if answer.get("missing_module"):
+        return _missing_module_hint(answer["missing_module"], files, python)
     if answer.get("hint"):
         return str(answer["hint"])
     return "The tasks would fail with the same error; it must import in a new process, in another directory."
 
 
 def _missing_module_hint(module: str, files: FileSet, python: str) -> str:
-    for candidate in _sources(module):
-        left_out = _left_out(candidate, files)
-        if left_out is not None:
-            return _kept_by(left_out)
     top = module.partition(".")[0]
     if (files.root / top).exists() or (files.root / f"{top}.py").exists():
         return f"{top} lies in {files.root}, but has no {module.removeprefix(top + '.')}: check the import."

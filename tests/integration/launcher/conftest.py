@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,14 @@ class Project:
         cwd: str = ".",
         python_path: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> dict[str, Any]:
         self._reports.mkdir(exist_ok=True)
         report = self._reports / f"report-{len(list(self._reports.iterdir()))}.json"
         paths = [str(PLUGIN), *[str(self.root / path) for path in python_path]]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "FLYTE"))}
         ended = subprocess.run(
-            [sys.executable, *command, "-m", "hydra/launcher=report", f"hydra.sweep.dir={self._reports}/sweep"],
+            [python, *command, "-m", "hydra/launcher=report", f"hydra.sweep.dir={self._reports}/sweep"],
             cwd=self.root / cwd,
             env={**kept, "PYTHONPATH": os.pathsep.join(paths), "REPORT": str(report), **(environment or {})},
             capture_output=True,
@@ -60,13 +61,3 @@ def project(tmp_path: Path) -> Project:
     root = tmp_path / "project"
     root.mkdir()
     return Project(root, tmp_path / "reports")
-
-
-@pytest.fixture
-def make_project(tmp_path: Path) -> Callable[[str], Project]:
-    def make(name: str) -> Project:
-        root = tmp_path / name
-        root.mkdir(parents=True)
-        return Project(root, tmp_path / "reports")
-
-    return make
