@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hydraflyte.errors import ConfigError
+from hydraflyte.home import Home
 
 if TYPE_CHECKING:
     from flytekit.configuration import PlatformConfig
@@ -56,11 +57,12 @@ def resolve_endpoint(setting: str, insecure: bool | None, environ: Mapping[str, 
         ConfigError: the file or address cannot be used.
         BackendStartError: the embedded backend is meant, none runs and it cannot start.
     """
-    if setting == "embedded":
+    if means_embedded(setting, environ):
         return _embedded()
     if setting == "auto":
         found = client_config_of_other_tools(environ)
-        return _embedded() if found is None else _from_config_file(found, insecure, "endpoint=auto")
+        assert found is not None, "else the embedded backend is meant"
+        return _from_config_file(found, insecure, "endpoint=auto")
     path = Path(setting).expanduser()
     if not setting.startswith("dns:") and (path.exists() or path.suffix in (".yaml", ".yml", ".ini", ".config")):
         return _from_config_file(path, insecure, f"endpoint={setting}")
@@ -68,8 +70,14 @@ def resolve_endpoint(setting: str, insecure: bool | None, environ: Mapping[str, 
 
 
 def means_embedded(setting: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether ``hydra.launcher.endpoint`` means the embedded backend; starts nothing."""
-    return setting == "embedded" or (setting == "auto" and client_config_of_other_tools(environ) is None)
+    """Tell whether ``hydra.launcher.endpoint`` means the embedded backend; starts nothing.
+
+    Its own client config, as ``hydraflyte config`` prints it, also means it: over the Unix socket then.
+    """
+    if setting != "auto":
+        return setting == "embedded"
+    found = client_config_of_other_tools(environ)
+    return found is None or found.absolute() == Home.resolve(None, environ).client_config
 
 
 def client_config_of_other_tools(environ: Mapping[str, str]) -> Path | None:

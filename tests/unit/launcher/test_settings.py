@@ -1,0 +1,144 @@
+"""The settings under ``hydra.launcher``: what fits, what does not, and what is said about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hydraflyte.config import (
+    ExecutionEnvironment,
+    ImageConfig,
+    LauncherConfig,
+    NotificationConfig,
+    OnFailure,
+    WorkflowConfig,
+)
+from hydraflyte.errors import ConfigError
+from hydraflyte.launcher.jobs import read_settings
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    settings = LauncherConfig()
+
+    assert settings.execution_environment is ExecutionEnvironment.remote
+    assert settings.endpoint == "auto"
+    assert settings.insecure_wanted() is None
+    assert settings.build_images == "auto"
+    assert (settings.run, settings.wait, settings.dry_run) == (True, True, False)
+    assert settings.on_failure is OnFailure["continue"]
+    assert settings.max_concurrency is None
+    assert (settings.workflow.project, settings.workflow.domain) == ("flytesnacks", "development")
+    assert settings.workflow.given_version() is None
+    assert settings.workflow.default_image.reference() is None
+
+
+@pytest.mark.parametrize("schema", [LauncherConfig, WorkflowConfig, ImageConfig, NotificationConfig])
+def test_every_key_has_a_help_text(schema: Any) -> None:
+    without = [field.name for field in dataclasses.fields(schema) if not field.metadata.get("help")]
+
+    assert without == []
+
+
+@pytest.mark.parametrize("endpoint", ["auto", "embedded", "localhost:30080", "dns:///flyte.example.org", "~/a.yaml"])
+def test_an_endpoint_is_a_word_an_address_or_a_file(endpoint: str) -> None:
+    assert LauncherConfig(endpoint=endpoint).endpoint == endpoint
+
+
+def test_a_misspelt_endpoint_is_refused_with_the_nearest_word() -> None:
+    with pytest.raises(ConfigError, match="hydra.launcher.endpoint='embeded' is neither") as caught:
+        LauncherConfig(endpoint="embeded")
+
+    assert caught.value.hint == "did you mean hydra.launcher.endpoint=embedded?"
+
+
+def test_all_problems_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        LauncherConfig(
+            insecure="yes",
+            max_concurrency=0,
+            workflow=WorkflowConfig(version="1", target_image_version="2", project=""),
+        )
+
+    text = str(caught.value)
+    assert text.startswith("4 settings under hydra.launcher do not fit:")
+    assert "hydra.launcher.insecure='yes' is none of auto, true, false." in text
+    assert "hydra.launcher.max_concurrency is 0" in text
+    assert "hydra.launcher.workflow.project is empty" in text
+    assert "workflow.version=1 and its older spelling target_image_version=2 differ" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"build_images": True}, "build_images=true"),
+        ({"resume": "last"}, "resume"),
+        ({"notifications": [NotificationConfig()]}, "notifications"),
+        ({"workflow": WorkflowConfig(cron_schedule="@daily")}, "workflow.cron_schedule"),
+        ({"workflow": WorkflowConfig(fixed_rate="1h")}, "workflow.fixed_rate"),
+        ({"workflow": WorkflowConfig(extra_images=[ImageConfig()])}, "workflow.extra_images"),
+        (
+            {"workflow": WorkflowConfig(default_image=ImageConfig(target_image="x"))},
+            "workflow.default_image.target_image",
+        ),
+        (
+            {"workflow": WorkflowConfig(default_image=ImageConfig(buildargs={"a": "b"}))},
+            "workflow.default_image.buildargs",
+        ),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused_by_name(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=f"^hydra.launcher.{key} is not available in this version"):
+        LauncherConfig(**settings)
+
+
+def test_the_older_spelling_of_the_version_is_understood() -> None:
+    assert WorkflowConfig(target_image_version="v3").given_version() == "v3"
+
+
+def test_an_existing_image_is_named_with_its_tag() -> None:
+    assert ImageConfig(base_image="ghcr.io/me/train", base_image_version="2").reference() == "ghcr.io/me/train:2"
+    assert ImageConfig(base_image="ghcr.io/me/train").reference() == "ghcr.io/me/train"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        {"execution_environment": "remtoe"},
+        {"on_failure": "continu"},
+        {"wait": "maybe"},
+        {"max_concurrency": "many"},
+        {"no_such_key": 1},
+        {"workflow": {"nmae": "x"}},
+    ],
+)
+def test_omegaconf_refuses_wrong_values_and_keys_already_when_the_config_is_composed(override: dict[str, Any]) -> None:
+    with pytest.raises(OmegaConfBaseException):
+        OmegaConf.merge(OmegaConf.structured(LauncherConfig), override)
+
+
+def test_settings_are_read_from_the_composed_config() -> None:
+    node = OmegaConf.merge(OmegaConf.structured(LauncherConfig), {"build_images": False, "on_failure": "fail_fast"})
+
+    settings = read_settings(OmegaConf.create({"hydra": {"launcher": node}}))
+
+    assert settings.build_images is False
+    assert settings.on_failure is OnFailure.fail_fast
+
+
+def test_a_node_of_the_users_own_is_read_against_the_schema() -> None:
+    config = OmegaConf.create({"hydra": {"launcher": {"_target_": "ours", "workflow": {"name": "wf"}}}})
+
+    assert read_settings(config).workflow.name == "wf"
+
+
+def test_an_unknown_key_in_a_node_of_the_users_own_is_named_with_the_nearest_one() -> None:
+    config = OmegaConf.create({"hydra": {"launcher": {"_target_": "ours", "max_concurency": 2}}})
+
+    with pytest.raises(ConfigError, match="no key 'max_concurency'") as caught:
+        read_settings(config)
+
+    assert caught.value.hint == "did you mean hydra.launcher.max_concurrency?"
