@@ -45,7 +45,8 @@ class ScriptedExecutor:
     A stuck attempt starts and then waits: for an abort, or for ``finish``.
     """
 
-    def __init__(self):
+    def __init__(self, blobs):
+        self._blobs = blobs
         self.outputs = {}
         self.failing = set()
         self.stuck = set()
@@ -70,7 +71,7 @@ class ScriptedExecutor:
             failure = Failure(kind=ErrorKind.USER, code="USER:ValueError", message="it went wrong " * 20)
             self._post(AttemptFailed(attempt=attempt, failure=failure))
         else:
-            self._post(AttemptSucceeded(attempt=attempt, outputs=self.outputs.get(name, LiteralMap())))
+            self._succeed(spec)
 
     def abort(self, attempt, reason):
         self.running = [spec for spec in self.running if spec.attempt != attempt]
@@ -79,8 +80,12 @@ class ScriptedExecutor:
     def finish(self):
         running, self.running = self.running, []
         for spec in running:
-            outputs = self.outputs.get(spec.task.id.name, LiteralMap())
-            self._post(AttemptSucceeded(attempt=spec.attempt, outputs=outputs))
+            self._succeed(spec)
+
+    def _succeed(self, spec):
+        outputs = self.outputs.get(spec.task.id.name, LiteralMap())
+        self._blobs.write_literals(f"{spec.output_prefix}/outputs.pb", outputs)
+        self._post(AttemptSucceeded(attempt=spec.attempt, outputs=outputs))
 
     def _post(self, event):
         self._sink.post(event.attempt.execution, event)
@@ -126,8 +131,8 @@ class ControlPlane:
 def serving(home, **changes):
     """Run a control plane below ``home`` until the block ends."""
     names = (f"a{number:019d}" for number in range(10_000))
-    executor, started, server_loop = ScriptedExecutor(), threading.Event(), asyncio.new_event_loop()
     database, blobs = Database.open(home / "db.sqlite"), Blobs(home / "blobs")
+    executor, started, server_loop = ScriptedExecutor(blobs), threading.Event(), asyncio.new_event_loop()
     found = []
 
     async def serve():
@@ -159,6 +164,7 @@ def serving(home, **changes):
         await stopping.wait()
         await server.stop(0.2)
         await loop.close()
+        await server_loop.shutdown_default_executor()
 
     thread = threading.Thread(target=lambda: server_loop.run_until_complete(serve()))
     thread.start()
@@ -243,7 +249,6 @@ def refused():
         return caught.value.code(), caught.value.details()
 
     return call
-
 
 
 class Register:
@@ -354,9 +359,7 @@ def finished(plane, register):
     def run(name="", *, launch_plan=None, **spec):
         plane.executor.outputs["double"] = LiteralMap(literals={"o0": integer(6)})
         identifier = register.execution(launch_plan or register.everything(), name, **spec)
-        plane.wait_until_ended(
-            ExecutionId(project=identifier.project, domain=identifier.domain, name=identifier.name)
-        )
+        plane.wait_until_ended(ExecutionId(project=identifier.project, domain=identifier.domain, name=identifier.name))
         return identifier
 
     return run

@@ -204,7 +204,9 @@ def test_defaults_that_do_not_fit_are_all_told_at_once(register, admin, refused)
 
 def test_a_launch_plan_is_born_inactive_and_one_version_is_active_at_a_time(register, admin, refused):
     first, second = register.everything("v1"), register.everything("v2")
-    by_name = ActiveLaunchPlanRequest(id=NamedEntityIdentifier(project="flytesnacks", domain="development", name="main"))
+    by_name = ActiveLaunchPlanRequest(
+        id=NamedEntityIdentifier(project="flytesnacks", domain="development", name="main")
+    )
 
     assert refused(admin.GetActiveLaunchPlan, by_name)[0] == grpc.StatusCode.NOT_FOUND
     admin.UpdateLaunchPlan(LaunchPlanUpdateRequest(id=first, state=1))

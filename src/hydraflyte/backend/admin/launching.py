@@ -6,6 +6,7 @@ flytekit does three times, without leaving anything behind.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Iterable
@@ -86,7 +87,8 @@ class Launcher:
             tags=tuple(_tags(order.spec, settings)),
         )
         try:
-            await self._parts.control.create(new)
+            # A client that gives up meanwhile must not leave an execution that is stored but not driven.
+            await asyncio.shield(self._parts.control.create(new))
         except ExecutionExistsError:
             raise AlreadyThere(f"execution {execution} exists already") from None
         return execution
