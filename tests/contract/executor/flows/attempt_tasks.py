@@ -11,6 +11,18 @@ import time
 
 from flytekit import FlyteContextManager, task
 
+# flytekit opens three descriptors of its own for an event loop; whatever else is open came from somebody else.
+_open_before_the_import = sorted(
+    target
+    for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
+    if int(name) > 2 and (target := os.path.realpath(f"/dev/fd/{name}")) and "/proc/" not in target
+)
+
+
+def _hash_of_seed_7() -> int:
+    command = [sys.executable, "-c", "print(hash('hydraflyte'))"]
+    return int(subprocess.run(command, env={"PYTHONHASHSEED": "7"}, capture_output=True, check=True).stdout)
+
 
 @task
 def double(x: int) -> int:
@@ -36,7 +48,9 @@ def describe(x: int) -> dict:
         "module_file": __file__,
         "python": sys.executable,
         "stdin": sys.stdin.read(),
-        "descriptors": sorted(int(name) for name in os.listdir("/dev/fd") if os.path.exists(f"/dev/fd/{name}")),
+        "inherited": _open_before_the_import,
+        "hash_is_seeded": hash("hydraflyte") == _hash_of_seed_7(),
+        "main_file": str(getattr(sys.modules["__main__"], "__file__", "")),
         "is_session_leader": os.getsid(0) == os.getpid(),
         "sigterm_is_default": signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
         "threads": threading.active_count(),
