@@ -117,8 +117,10 @@ def order_by(listed: Entity, sort: Sort, *, default: str = "") -> str:
     """
     if not sort.key:
         return default or ROW_IDS[listed]
-    field = EXECUTION_FIELDS.get(sort.key, sort.key) if listed in _EXECUTION_PREFIXED else sort.key
-    column = COLUMNS[listed].get(field)
+    columns = COLUMNS[listed]
+    column = columns.get(sort.key)
+    if column is None and listed in _EXECUTION_PREFIXED:
+        column = columns.get(EXECUTION_FIELDS.get(sort.key, ""))
     if column is None or column.join:
         raise FilterError(f"{sort.key!r} is an invalid sort key for a list of {listed.value}")
     direction = "ASC" if sort.direction == Sort.ASCENDING else "DESC"
