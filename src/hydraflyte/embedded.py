@@ -105,18 +105,19 @@ def start_backend(home: Home, options: BackendOptions) -> RunningBackend:
     command = [sys.executable, "-m", "hydraflyte", "up", "--foreground", "--home", str(home.root)]
     command += [*options.as_arguments(), "--ready-fd", str(writer)]
     with open(home.log_file, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log_file:
-        process = subprocess.Popen(
-            command,
+        subprocess.run(
+            ["/bin/sh", "-c", '"$0" "$@" &', *command],  # the shell ends at once: nobody has to reap the backend
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=log_file,
             pass_fds=[writer],
             start_new_session=True,
             cwd=home.root,
+            check=True,
         )
     os.close(writer)
     try:
-        return _await_readiness(process, reader, home)
+        return _await_readiness(reader, home)
     finally:
         os.close(reader)
 
@@ -127,15 +128,15 @@ def stop_backend(home: Home) -> bool:
     Raises:
         BackendStartError: it does not stop.
     """
-    if not home.is_locked():
+    pid = home.holder()
+    if pid is None or not home.is_locked():
         return False
-    pid = _holder(home)
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         return False
     deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while home.is_locked():
+    while _is_alive(pid):
         if time.monotonic() > deadline:
             raise BackendStartError(
                 f"The backend (pid {pid}) does not stop.",
@@ -145,33 +146,38 @@ def stop_backend(home: Home) -> bool:
     return True
 
 
-def _await_readiness(process: subprocess.Popen[bytes], reader: int, home: Home) -> RunningBackend:
-    """Read the one message the child sends: how it is reached, or why it cannot serve."""
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _await_readiness(reader: int, home: Home) -> RunningBackend:
+    """Read the one message the backend sends: how it is reached, or why it cannot serve."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     received = b""
     while True:
         ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            process.kill()
             raise BackendStartError(
-                f"The backend did not serve within {_START_TIMEOUT_S:.0f} s.", hint=f"its log is {home.log_file}."
+                f"The backend did not serve within {_START_TIMEOUT_S:.0f} s.",
+                hint=f"its log is {home.log_file}; `hydraflyte down` stops it.",
             )
         chunk = os.read(reader, 65536)
         received += chunk
         if not chunk:
-            return _parse_readiness(received, process, home)
+            return _parse_readiness(received, home)
 
 
-def _parse_readiness(received: bytes, process: subprocess.Popen[bytes], home: Home) -> RunningBackend:
+def _parse_readiness(received: bytes, home: Home) -> RunningBackend:
     if not received:
-        code = process.wait()
         raise BackendStartError(
-            f"The backend ended at start with exit code {code}: {_last_line(home.log_file)}",
-            hint=f"its log is {home.log_file}.",
+            f"The backend ended at start: {_last_line(home.log_file)}", hint=f"its log is {home.log_file}."
         )
     message = json.loads(received)
     if "error" in message:
-        process.wait()
         raise BackendStartError(message["error"], hint=message["hint"])
     return RunningBackend(**message)
 
@@ -185,10 +191,6 @@ def _wait_for_other_starter(home: Home) -> RunningBackend | None:
             return running
         time.sleep(0.05)
     return None
-
-
-def _holder(home: Home) -> int:
-    return int(home.lock_file.read_text(encoding="ascii").strip())
 
 
 def _last_line(log_file: Path) -> str:

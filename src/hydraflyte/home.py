@@ -155,13 +155,25 @@ class Home:
         write_private(self.state_file, json.dumps(asdict(backend), indent=2) + "\n")
 
     def running(self) -> RunningBackend | None:
-        """Return who serves this home, or None if nobody does."""
-        if not self.is_locked():
+        """Return who serves this home, or None if nobody does (yet: it may be starting)."""
+        announced = self.last_announced()
+        if announced is None or not self.is_locked() or self.holder() != announced.pid:
             return None
+        return announced
+
+    def holder(self) -> int | None:
+        """Return the process id that whoever locked the home last wrote down; None if it is unreadable."""
+        try:
+            return int(self.lock_file.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def last_announced(self) -> RunningBackend | None:
+        """Return who serves this home, or served it last; None if nobody ever did, as far as can be read."""
         try:
             return RunningBackend(**json.loads(self.state_file.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
-            return None  # starting up, or written by another version: not serving yet as far as we can tell
+            return None  # never served, or written by another version
 
 
 def write_private(path: Path, text: str) -> None:

@@ -35,22 +35,25 @@ class Addresses:
         return frozenset(f"{name}:{self.http_port}" for name in names)
 
 
-def reserve(host: str, port: int | None) -> tuple[socket.socket, Addresses]:
+def reserve(host: str, port: int | None, *, last_port: int | None) -> tuple[socket.socket, Addresses]:
     """Find a port for gRPC and a bound socket for HTTP, on the next port if that is free.
 
     Args:
         host: loopback address.
-        port: None takes the default port, or free ones if that is taken; 0 takes free ones.
+        port: None takes the default port, or a free one if that is taken; 0 takes a free one.
+        last_port: the port of the backend that served this home before: clients know it, so unless another one
+            is asked for, it comes first.
 
     Raises:
         BackendStartError: the port asked for is taken, or the host is not a loopback address.
     """
     _require_loopback(host)
-    if port is not None and port != 0:
+    if port:
         return _bind_pair(host, port)
-    if port is None:
-        with contextlib.suppress(BackendStartError):
-            return _bind_pair(host, DEFAULT_PORT)
+    for candidate in (last_port, DEFAULT_PORT if port is None else None):
+        if candidate is not None:
+            with contextlib.suppress(BackendStartError):
+                return _bind_pair(host, candidate)
     return _bind_free_pair(host)
 
 

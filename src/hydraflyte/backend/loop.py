@@ -33,7 +33,7 @@ from hydraflyte.backend.engine.events import (
     TimePassed,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
-from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase
+from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, TaskPhase
 from hydraflyte.backend.engine.state import ExecutionState, Step
 from hydraflyte.backend.ports import (
     ExecutionEndedError,
@@ -148,11 +148,14 @@ class ExecutionLoop:
 
     def _resume(self, state: ExecutionState) -> None:
         """Settle what was under way: attempts that ended meanwhile, attempts that are lost, commands not sent."""
+        execution = state.plan.execution_id
+        if state.phase is ExecutionPhase.UNDEFINED:
+            self.post(execution, ExecutionRequested())
         for spec in machine.open_attempts(state):
-            result = self._executor.find_result(spec)
-            lost = AttemptLost(attempt=spec.attempt, reason="the backend stopped while the attempt was running")
-            self.post(state.plan.execution_id, result or lost)
-        self._carry_out(state.plan.execution_id, machine.recover(state, self._clock.now()))
+            if state.nodes[spec.attempt.node].attempts[-1].phase is TaskPhase.RUNNING:
+                lost = AttemptLost(attempt=spec.attempt, reason="the backend stopped while the attempt was running")
+                self.post(execution, self._executor.find_result(spec) or lost)
+        self._carry_out(execution, machine.recover(state, self._clock.now()))
 
     async def _drive(self) -> None:
         while True:
@@ -161,8 +164,9 @@ class ExecutionLoop:
                 batch.append(self._posted.get_nowait())
             try:
                 await self._handle(batch)
-            except Exception:  # process border: one bad batch must not stop every other execution
+            except Exception as error:  # process border: one bad batch must not stop every other execution
                 log.exception("events of %s could not be handled", {str(item.execution) for item in batch})
+                _settle(batch, error)
 
     async def _handle(self, batch: Sequence[_Posted]) -> None:
         now = self._clock.now()
@@ -179,9 +183,7 @@ class ExecutionLoop:
             self._carry_out(execution, change.commands)
             if change.state.phase in TERMINAL_EXECUTION_PHASES:
                 self._forget(execution)
-        for item in batch:
-            if item.stored is not None and not item.stored.done():
-                item.stored.set_result(None)
+        _settle(batch, None)
 
     def _step(self, state: ExecutionState, event: Event, now: datetime) -> Step:
         try:
@@ -195,7 +197,7 @@ class ExecutionLoop:
         while True:
             try:
                 await self._store.save(changes, now)
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.OperationalError) as error:
                 log.error("states cannot be stored (%s); next try in %.0f s", error, _RETRY_STORING_AFTER_S)
                 await asyncio.sleep(_RETRY_STORING_AFTER_S)
             else:
@@ -232,7 +234,11 @@ class ExecutionLoop:
 
     def _look_up(self, execution: ExecutionId, command: LookUpCache) -> None:
         async def answer() -> None:
-            artifact = await self._store.find_artifact(command.dataset, command.tag)
+            try:
+                artifact = await self._store.find_artifact(command.dataset, command.tag)
+            except sqlite3.Error:
+                log.exception("%s: the catalog cannot be asked; %s runs uncached", execution, command.node)
+                artifact = None
             event = CacheAnswered(
                 node=command.node,
                 attempt=command.attempt,
@@ -244,6 +250,17 @@ class ExecutionLoop:
         task = asyncio.create_task(answer())
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
+
+
+def _settle(batch: Iterable[_Posted], error: Exception | None) -> None:
+    """Tell those who wait for their events how it went."""
+    for item in batch:
+        if item.stored is None or item.stored.done():
+            continue
+        if error is None:
+            item.stored.set_result(None)
+        else:
+            item.stored.set_exception(error)
 
 
 def _give_up(state: ExecutionState, error: Exception, now: datetime) -> Step:

@@ -33,7 +33,8 @@ from hydraflyte.backend.console.guard import OwnerCheck, console_key
 from hydraflyte.backend.console.logs import Logs
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.transfer import Transfers
-from hydraflyte.backend.executor.forkserver import ForkServerExecutor, log_path
+from hydraflyte.backend.executor.attempts import log_path
+from hydraflyte.backend.executor.forkserver import ForkServerExecutor
 from hydraflyte.backend.loop import ExecutionLoop
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -78,10 +79,12 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
     token = home.token() if options.auth else None
     signing_key = (home.token() + "/uploads").encode()
     async with AsyncExitStack() as stack:
-        http_socket, addresses = reserve(options.host, options.port)
+        last = home.last_announced()
+        last_port = int(last.endpoint.rpartition(":")[2]) if last else None
+        http_socket, addresses = reserve(options.host, options.port, last_port=last_port)
         stack.callback(http_socket.close)
         python = options.python or sys.executable
-        executor = ForkServerExecutor(home=home.root, python=python, slots=os.cpu_count() or 1, clock=clock)
+        executor = ForkServerExecutor(home=home.root, python=python, slots=os.cpu_count() or 1, environ=os.environ)
         database = Database.open(home.database)
         stack.callback(database.close)
         blobs = Blobs(home.blobs)
@@ -120,7 +123,6 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         )
         await stack.enter_async_context(_http_server(build_app(parts), http_socket))
         write_private(home.client_config, _client_config(home, addresses, with_token=options.auth))
-        stack.callback(home.state_file.unlink, missing_ok=True)
         yield RunningBackend(
             pid=os.getpid(),
             endpoint=addresses.endpoint,
