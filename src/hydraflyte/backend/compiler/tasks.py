@@ -39,7 +39,9 @@ def compile_task(template: TaskTemplate) -> CompiledTask:
 def check_identifier(identifier: Identifier, expected: int, about: str, problems: Problems) -> None:
     """Note a part that is missing from ``identifier``, or a wrong resource type."""
     if identifier.resource_type != expected:
-        text = f"resource_type is {ResourceType.Name(identifier.resource_type)}, not {ResourceType.Name(expected)}"
+        is_known = identifier.resource_type in ResourceType.values()
+        given = ResourceType.Name(identifier.resource_type) if is_known else str(identifier.resource_type)
+        text = f"resource_type is {given}, not {ResourceType.Name(expected)}"
         problems.add(Code.INVALID_VALUE, about, text)
     for part in _ID_PARTS:
         if not getattr(identifier, part):

@@ -205,7 +205,8 @@ def type_text(literal_type: LiteralType) -> str:
     """
     kind = literal_type.WhichOneof("type")
     if kind == "simple":
-        return SimpleType.Name(literal_type.simple)
+        is_known = literal_type.simple in SimpleType.values()
+        return SimpleType.Name(literal_type.simple) if is_known else f"simple type {literal_type.simple}"
     if kind == "collection_type":
         return f"list of {type_text(literal_type.collection_type)}"
     if kind == "map_value_type":
