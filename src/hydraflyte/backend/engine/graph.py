@@ -115,7 +115,7 @@ def _node_spec(
     kind = kind_of(node)
     assert kind is not None, f"node {node.id} of a compiled workflow has no target"
     upstream, downstream = edges
-    task = tasks.get(entity_key(node.task_node.reference_id)) if kind is NodeKind.TASK else None
+    task = _task_of(node, tasks) if kind is NodeKind.TASK else None
     is_sub_workflow = kind is NodeKind.SUB_WORKFLOW
     return NodeSpec(
         node=node,
@@ -127,3 +127,22 @@ def _node_spec(
         retries=node.metadata.retries.retries or (task.metadata.retries.retries if task is not None else 0),
         timeout=node.metadata.timeout.ToTimedelta(),
     )
+
+
+def _task_of(node: Node, tasks: Mapping[str, TaskTemplate]) -> TaskTemplate | None:
+    """Return the task as this node wants it: resources, image and pod may be the node's own (``with_overrides``)."""
+    task = tasks.get(entity_key(node.task_node.reference_id))
+    overrides = node.task_node.overrides
+    if task is None or not overrides.ByteSize():  # flytekit always sends the message, mostly empty
+        return task
+    changed = TaskTemplate()
+    changed.CopyFrom(task)
+    if changed.HasField("container"):
+        if overrides.HasField("resources"):
+            changed.container.resources.CopyFrom(overrides.resources)
+        changed.container.image = overrides.container_image or changed.container.image
+    if overrides.HasField("extended_resources"):
+        changed.extended_resources.CopyFrom(overrides.extended_resources)
+    if overrides.HasField("pod_template"):
+        changed.k8s_pod.CopyFrom(overrides.pod_template)  # flytekit sends it whole, the command line included
+    return changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flyteidl.core.literals_pb2 import KeyValuePair
-from flyteidl.core.tasks_pb2 import K8sPod, TaskTemplate
+from flyteidl.core.tasks_pb2 import K8sPod, Resources, TaskTemplate
 from google.protobuf.struct_pb2 import Struct
 from tests.unit.backend.engine.driver import Run
 from tests.unit.backend.workflows import compiled, given, plan, task, task_node, workflow
@@ -112,3 +112,29 @@ def test_a_spec_can_be_made_again_from_the_state() -> None:
     told = run.commanded(StartAttempt)[0].spec
 
     assert machine.open_attempts(run.state) == (told,)
+
+
+def test_a_node_may_override_resources_and_image() -> None:
+    template = task("work")
+    node = task_node("n0", template, x=given("x"))
+    node.task_node.overrides.container_image = "another"
+    node.task_node.overrides.resources.limits.add(name=Resources.CPU, value="2")
+    run = Run(plan(compiled(workflow("w", [node, task_node("n1", template, x=given("x"))]), [template])))
+    run.begin()
+
+    overridden, plain = [command.spec.task.container for command in run.commanded(StartAttempt)]
+
+    assert (overridden.image, overridden.resources.limits[0].value) == ("another", "2")
+    assert list(overridden.args) == list(template.container.args)
+    assert plain == template.container
+
+
+def test_a_node_may_override_the_pod() -> None:
+    template = pod({"name": "main", "args": ["old"]})
+    node = task_node("n0", template, x=given("x"))
+    node.task_node.overrides.pod_template.CopyFrom(pod({"name": "main", "args": ["new"]}).k8s_pod)
+    run = Run(plan(compiled(workflow("w", [node]), [template])))
+
+    run.begin()
+
+    assert run.commanded(StartAttempt)[0].spec.argv == ("new",)
