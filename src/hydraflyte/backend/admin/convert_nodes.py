@@ -114,7 +114,7 @@ def _task_node_metadata(row: NodeRow) -> TaskNodeMetadata:
 
 def _catalog_key(row: NodeRow) -> CatalogMetadata:
     key = CatalogMetadata(
-        dataset_id=Identifier(resource_type=DATASET, name=row.cache_dataset),
+        dataset_id=_dataset_id(row.cache_dataset),
         artifact_tag=CatalogArtifactTag(artifact_id=row.artifact_id, name=row.cache_tag),
     )
     if row.artifact_source is not None:
@@ -124,6 +124,12 @@ def _catalog_key(row: NodeRow) -> CatalogMetadata:
         node = NodeExecutionIdentifier(node_id=node_id, execution_id=execution_identifier(source))
         key.source_task_execution.CopyFrom(TaskExecutionIdentifier(node_execution_id=node, retry_attempt=attempt))
     return key
+
+
+def _dataset_id(dataset: str) -> Identifier:
+    """The engine's key of a dataset is ``project:domain:name:version`` (engine.cachekeys)."""
+    project, domain, name, version = (dataset.split(":", 3) + [""] * 3)[:4]
+    return Identifier(resource_type=DATASET, project=project, domain=domain, name=name, version=version)
 
 
 def _set_times(closure: NodeExecutionClosure | TaskExecutionClosure, times: Times) -> None:
