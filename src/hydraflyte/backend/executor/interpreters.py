@@ -149,6 +149,8 @@ class WarmInterpreter:
                 self._on_started(message["id"], message["pid"])
             case "exited":
                 self._on_exited(message["id"])
+            case "lost":  # with its second-level zygote
+                self._on_lost(message["id"])
 
     def _on_started(self, attempt: str, pid: int) -> None:
         self._deaths = 0
@@ -160,6 +162,11 @@ class WarmInterpreter:
     def _on_exited(self, attempt: str) -> None:
         if self._running.pop(attempt, None) is not None:
             self._listener.on_exited(attempt)
+        self._stop_later_if_idle()
+
+    def _on_lost(self, attempt: str) -> None:
+        if self._running.pop(attempt, None) is not None:
+            self._listener.on_lost(attempt, f"the process that ran tasks on {self.python} died")
         self._stop_later_if_idle()
 
     def on_gone(self, zygote: ZygoteProcess) -> None:

@@ -18,9 +18,10 @@ import types
 from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
 
-from . import archive, command, flytekit_process, system
+from . import archive, command, flytekit_process, preload, system
 
 REFUSED_FILE = "refused.json"
+LIBRARIES_FILE = "libraries.json"
 REFUSED_EXIT_CODE = 125
 _MOST_SKIPPED_SHOWN = 10
 
@@ -121,7 +122,34 @@ def _run_command(job: Job, flytekit_error: str | None) -> int:
     reason = flytekit_process.needs_fresh_interpreter(os.environ, job.work)
     if reason is not None:
         _execute_flytekit(asked.program, asked.args)
-    return run_to_end(lambda: flytekit_process.run_command(asked.program, asked.args))
+    preload.renew_libraries()
+    before = list(sys.modules)
+    code = run_to_end(lambda: flytekit_process.run_command(asked.program, asked.args))
+    if asked.bundle is not None:
+        _leave_library_list(job, preload.list_libraries(before))
+    return code
+
+
+def _leave_library_list(job: Job, libraries: list[str]) -> None:
+    """Let the zygote know what the next attempt of this code would like to find imported."""
+    if libraries:
+        with contextlib.suppress(OSError), open(_library_path(job), "w", encoding="utf-8") as file:
+            json.dump(libraries, file)
+
+
+def take_library_list(job: Job) -> list[str]:
+    """Return what an ended attempt left for the zygote, and remove it."""
+    try:
+        with open(_library_path(job), encoding="utf-8") as file:
+            libraries = json.load(file)
+        os.unlink(_library_path(job))
+    except (OSError, ValueError):
+        return []
+    return [str(name) for name in libraries] if isinstance(libraries, list) else []
+
+
+def _library_path(job: Job) -> str:
+    return os.path.join(job.directory, LIBRARIES_FILE)
 
 
 def _unpack(bundle: str, work: str) -> None:

@@ -1,8 +1,8 @@
 """The zygote's loop: takes orders from the backend, forks attempts, owns their pids until they are reaped.
 
 Messages in: ``start`` (id, directory, argv, env), ``abort`` (id, grace_s). Out: ``ready`` once, then for each start
-``started`` (id, pid) and ``exited`` (id). The end of the control stream means: kill everything and leave.
-Rule: one thread, no polling, and no pid is signalled after it was reaped.
+``started`` (id, pid) and ``exited`` (id), or ``lost`` (id) when a branch died. The end of the control stream means:
+kill everything and leave. Rule: one thread, no polling, and no pid is signalled after it was reaped.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from . import child, flytekit_process, system
+from . import child, flytekit_process, preload, system
+from .branches import IDLE_S, Branch, Branches
 from .frames import FrameReader, encode
 
 EXIT_FILE = "exit.json"
@@ -32,8 +33,9 @@ _BLOCKED_WHILE_FORKING = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.
 class Attempt:
     """A child that was forked and is not yet reaped."""
 
-    def __init__(self, job: child.Job, pid: int, oom_kills: int | None) -> None:
+    def __init__(self, job: child.Job, key: preload.Key | None, pid: int, oom_kills: int | None) -> None:
         self.job = job
+        self.key = key
         self.pid = pid
         self.oom_kills_at_start = oom_kills
         self.kill_at: float | None = None  # monotonic; set while an abort waits for the process to obey TERM
@@ -54,11 +56,14 @@ class Zygote:
     Args:
         control: stream to the backend. Owned from here on.
         flytekit_error: why flytekit cannot be imported in this interpreter, or None.
+        is_branch: whether this is the second level, which makes no branches of its own.
     """
 
-    def __init__(self, control: socket.socket, flytekit_error: str | None) -> None:
+    def __init__(self, control: socket.socket, flytekit_error: str | None, *, is_branch: bool = False) -> None:
         self._control = control
         self._flytekit_error = flytekit_error
+        self._is_branch = is_branch
+        self._branches = Branches()
         self._reader = FrameReader()
         self._attempts: dict[int, Attempt] = {}
         self._sweep_at: float | None = None
@@ -75,7 +80,7 @@ class Zygote:
         signal.set_wakeup_fd(self._wakeup_out.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         system.adopt_orphans()
-        self._send({"type": "ready", "python": sys.version.split()[0], "flytekit_error": self._flytekit_error})
+        self._send({"type": "ready", "python": sys.version.split()[0]})
         while self._turn():
             pass
         self._kill_everything()
@@ -89,10 +94,15 @@ class Zygote:
         self._kill_disobedient()
         if self._sweep_at is not None and time.monotonic() >= self._sweep_at:
             self._sweep_orphans()
+        for branch in self._branches:
+            if branch.stream in ready:
+                self._read_branch(branch)
+        self._stop_branches(self._branches.expired(None))
         return self._control not in ready or self._read_orders()
 
     def _time_to_next_deadline(self) -> float | None:
         deadlines = [attempt.kill_at for attempt in self._attempts.values() if attempt.kill_at is not None]
+        deadlines += [branch.used_at + IDLE_S for branch in self._branches if branch.is_idle]
         if self._sweep_at is not None:
             deadlines.append(self._sweep_at)
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
@@ -115,10 +125,15 @@ class Zygote:
         return bool(data)
 
     def _start(self, message: Any) -> None:
+        key = preload.key_of(message["argv"], message["env"])
+        branch = self._choose_branch(key, message["env"])
+        if branch is not None:
+            branch.order(message)
+            return
         job = child.Job(message["id"], message["directory"], message["argv"], message["env"])
         oom_kills = system.count_oom_kills()
         pid = self._fork(job)
-        self._attempts[pid] = Attempt(job, pid, oom_kills)
+        self._attempts[pid] = Attempt(job, key, pid, oom_kills)
         self._send({"type": "started", "id": job.id, "pid": pid})
 
     def _fork(self, job: child.Job) -> int:
@@ -132,13 +147,77 @@ class Zygote:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
         return pid
 
+    def _choose_branch(self, key: preload.Key | None, env: dict[str, str]) -> Branch | None:
+        """Return the branch that should run an attempt of this key, or None for this level."""
+        if key is None or self._is_branch or not self._branches.libraries_for(key):
+            return None
+        found = self._branches.find(key)
+        if found is None:
+            self._stop_branches(self._branches.expired(key))
+            if self._branches.may_grow(key):
+                found = self._fork_branch(key, preload.shared_environment(env))
+        return found
+
+    def _fork_branch(self, key: preload.Key, env: dict[str, str]) -> Branch:
+        libraries = self._branches.libraries_for(key)
+        ours, theirs = socket.socketpair()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_WHILE_FORKING)
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            self._forget()
+            _become_branch(theirs, libraries, env)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
+        theirs.close()
+        branch = Branch(key, libraries, pid, ours)
+        self._branches.add(branch)
+        self._selector.register(ours, selectors.EVENT_READ)
+        return branch
+
+    def _read_branch(self, branch: Branch) -> None:
+        messages, is_there = branch.read()
+        for message in messages:
+            if message["type"] == "unfit":
+                self._branches.forbid(branch.key)
+            elif message["type"] != "ready":
+                self._learn(branch.key, message.get("libraries", []))
+                self._send({name: value for name, value in message.items() if name != "libraries"})
+        if not is_there:
+            self._bury_branch(branch)
+
+    def _bury_branch(self, branch: Branch) -> None:
+        """Answer for a branch that is gone: what it did not start runs here, what it ran is lost."""
+        self._stop_branches([branch])
+        for attempt, pid in branch.running.items():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            self._send({"type": "lost", "id": attempt})
+        if branch.ordered:  # it died while importing, or was unfit
+            self._branches.forbid(branch.key)
+        for message in branch.ordered.values():
+            self._start(message)
+
+    def _stop_branches(self, branches: list[Branch]) -> None:
+        for branch in branches:
+            self._branches.remove(branch)
+            self._selector.unregister(branch.stream)
+            branch.stream.close()
+
+    def _learn(self, key: preload.Key | None, libraries: list[str]) -> None:
+        if key is not None and libraries:
+            self._branches.learn(key, libraries)
+
     def _forget(self) -> None:
         """Close, in a child, what belongs to the zygote, so that no object there closes a descriptor twice."""
         self._selector.close()
-        for end in (self._control, self._wakeup_in, self._wakeup_out):
+        streams = [branch.stream for branch in self._branches]
+        for end in (self._control, self._wakeup_in, self._wakeup_out, *streams):
             end.close()
 
     def _abort(self, attempt_id: str, grace_s: float) -> None:
+        branch = self._branches.find_attempt(attempt_id)
+        if branch is not None:
+            branch.send({"type": "abort", "id": attempt_id, "grace_s": grace_s})
         for attempt in self._attempts.values():
             if attempt.job.id == attempt_id and attempt.kill_at is None:
                 attempt.signal(signal.SIGTERM)
@@ -162,9 +241,18 @@ class Zygote:
             if attempt is None:
                 continue  # an adopted orphan
             self._write_record(attempt, status, usage)
-            self._send({"type": "exited", "id": attempt.job.id})
+            self._report_exit(attempt)
             if sys.platform.startswith("linux") and self._sweep_at is None:
                 self._sweep_at = time.monotonic() + _SWEEP_DELAY_S
+
+    def _report_exit(self, attempt: Attempt) -> None:
+        libraries = child.take_library_list(attempt.job) if attempt.key is not None else []
+        message: dict[str, Any] = {"type": "exited", "id": attempt.job.id}
+        if self._is_branch:
+            message["libraries"] = libraries
+        else:
+            self._learn(attempt.key, libraries)
+        self._send(message)
 
     def _write_record(self, attempt: Attempt, status: int, usage: Any) -> None:
         """Leave the attempt's end where a later backend finds it: complete, or not at all."""
@@ -189,23 +277,27 @@ class Zygote:
         An attempt is the reaper of its own descendants, so only those of ended attempts become children of ours.
         """
         self._sweep_at = None
+        branches = {branch.pid for branch in self._branches}
         for pid in system.find_children(os.getpid()):
-            if pid not in self._attempts:
+            if pid not in self._attempts and pid not in branches:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 self._sweep_at = time.monotonic() + _SWEEP_DELAY_S  # its own children come to us next
 
     def _kill_everything(self) -> None:
         """End all attempts at once, without a record: nobody asked for their end, so they count as lost."""
+        branches = {branch.pid for branch in self._branches}
+        self._stop_branches(list(self._branches))  # which makes them do the same
         deadline = time.monotonic() + _LEAVE_PATIENCE_S
         while time.monotonic() < deadline:
             for attempt in self._attempts.values():
                 attempt.signal(signal.SIGKILL)
-            orphans = [pid for pid in system.find_children(os.getpid()) if pid not in self._attempts]
+            strangers = [pid for pid in system.find_children(os.getpid()) if pid not in self._attempts]
+            orphans = [pid for pid in strangers if pid not in branches]
             for pid in orphans:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            if not self._attempts and not orphans:
+            if not self._attempts and not strangers:
                 return
             with contextlib.suppress(ChildProcessError):
                 pid, _ = os.waitpid(-1, 0)
@@ -244,6 +336,24 @@ def _was_oom_killed(attempt: Attempt, status: int) -> bool:
         return False
     now = system.count_oom_kills()
     return now is not None and attempt.oom_kills_at_start is not None and now > attempt.oom_kills_at_start
+
+
+def _become_branch(control: socket.socket, libraries: list[str], env: dict[str, str]) -> NoReturn:
+    """Turn this freshly forked process into a second-level zygote, and serve until the first level is gone."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
+        reason = preload.import_ahead(libraries, env)
+        if reason is None:
+            gc.collect()
+            gc.freeze()
+            Zygote(control, None, is_branch=True).serve()
+        else:
+            control.sendall(encode({"type": "unfit", "reason": reason}))
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def main(arguments: Sequence[str]) -> None:
