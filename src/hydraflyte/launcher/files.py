@@ -155,18 +155,29 @@ class _Walk:
     found: dict[str, _Found] = field(default_factory=dict)
     ignored: dict[str, IgnoredPath] = field(default_factory=dict)
 
-    def directory(self, path: Path, name: str, rules: IgnoreRules, inherited: Rule | None = None) -> None:
-        """Add what lies below ``path``; ``inherited`` is the rule that ignores all but what a negation names."""
+    def directory(
+        self, path: Path, name: str, rules: IgnoreRules, inherited: Rule | None = None, *, is_kept: bool = False
+    ) -> None:
+        """Add what lies below ``path``.
+
+        Args:
+            path: the directory.
+            name: its path inside the bundle; empty for the root.
+            rules: the ignore rules around it.
+            inherited: the rule that ignores it; then only what a negation means is taken.
+            is_kept: whether the user's ignore files bring it, or a directory above it, back.
+        """
         entries = _listed(path)
         names = [entry.name for entry in entries]
+        is_kept = is_kept or (bool(name) and rules.keeps(name))
         rules = rules.entering(path, name, names)
-        if name and inherited is None:
+        if name and inherited is None and not is_kept:
             inherited = structural_rule(name, names)
             if inherited is not None and not rules.reopens(name):
                 self._leave_out(name, inherited)
                 return
         for entry in entries:
-            self._entry(entry, f"{name}/{entry.name}" if name else entry.name, rules, inherited)
+            self._entry(entry, f"{name}/{entry.name}" if name else entry.name, rules, inherited, is_kept)
 
     def chosen(self, path: Path, rules: IgnoreRules) -> None:
         """Add one file or directory that was chosen by name."""
@@ -207,9 +218,11 @@ class _Walk:
     def _holds(self, directory: str) -> bool:
         return any(name.startswith(f"{directory}/") for name in self.found)
 
-    def _entry(self, entry: os.DirEntry[str], name: str, rules: IgnoreRules, inherited: Rule | None) -> None:
+    def _entry(
+        self, entry: os.DirEntry[str], name: str, rules: IgnoreRules, inherited: Rule | None, is_kept: bool
+    ) -> None:
         is_directory = entry.is_dir(follow_symlinks=True)
-        rule = _rule(rules, name, is_directory, inherited)
+        rule = rules.why_ignored(name, is_directory=is_directory, inherited=inherited)
         if name == "__init__.py":
             rule = Rule(pattern="the bundle's top is no package", origin=DEFAULT_ORIGIN)
         path = Path(entry.path)
@@ -218,7 +231,7 @@ class _Walk:
         elif is_directory and entry.is_symlink():
             self._directory_link(path, name)
         elif is_directory:
-            self.directory(path, name, rules, rule)
+            self.directory(path, name, rules, rule, is_kept=is_kept)
         else:
             self._file(path, name)
 
@@ -247,14 +260,6 @@ class _Walk:
 
     def _leave_out(self, name: str, rule: Rule) -> None:
         self.ignored[name] = IgnoredPath(name=name, rule=rule)
-
-
-def _rule(rules: IgnoreRules, name: str, is_directory: bool, inherited: Rule | None) -> Rule | None:
-    if inherited is None:
-        return rules.why_ignored(name, is_directory=is_directory)
-    if any(kept == name or name.startswith(f"{kept}/") for kept in rules.reopened):
-        return rules.why_ignored(name, is_directory=is_directory)
-    return inherited
 
 
 def _listed(path: Path) -> list[os.DirEntry[str]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
+from pathspec import GitIgnoreSpec, RegexPattern
 
 from hydraflyte.errors import PackagingError
 
@@ -44,39 +44,78 @@ class Rule:
     origin: str
 
 
+class _Line:
+    """One pattern, matched against one path as git does: for itself, not for what lies below a match.
+
+    pathspec's patterns match all that is below, too; with a negation in between, that is not the same.
+    """
+
+    def __init__(self, text: str, pattern: RegexPattern) -> None:
+        self.text = text
+        self.leaves_out = bool(pattern.include)
+        body = text.removeprefix("!").rstrip()
+        self._directories_only = body.endswith("/")
+        self.parts = body.strip("/").split("/")
+        self._is_anchored = "/" in body.rstrip("/")
+        self._pattern = pattern
+        self._tail: RegexPattern | None = None
+        self._tail_length = len(self.parts)
+        if "**" in self.parts:
+            tail = self.parts[len(self.parts) - self.parts[::-1].index("**") :]
+            self._tail_length = len(tail)
+            self._tail = _patterns(["/" + "/".join(tail)])[0] if tail else None
+
+    def matches(self, name: str, *, is_directory: bool) -> bool:
+        """Tell whether the pattern means ``name`` itself (relative to the ignore file, without a slash at the end)."""
+        if self._directories_only and not is_directory:
+            return False
+        end = "/" if is_directory else ""
+        if not self._is_anchored:
+            return self._pattern.match_file(name.rpartition("/")[2] + end) is not None
+        if self._pattern.match_file(name + end) is None:
+            return False
+        parts = name.split("/")
+        if "**" not in self.parts:
+            return len(parts) == self._tail_length
+        if self._tail is None:  # ends in `**`, which means something below, not the directory itself
+            return len(parts) > sum(part != "**" for part in self.parts)
+        return self._tail.match_file("/".join(parts[-self._tail_length :])) is not None
+
+    def fixed_parts(self) -> list[str]:
+        """Return the leading folders and names without wildcards."""
+        wild = [at for at, part in enumerate(self.parts) if any(character in part for character in "*?[")]
+        return self.parts[: wild[0]] if wild else self.parts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layer:
     """One ignore file. ``base`` is its directory relative to the root; ``above`` the way from it down to the root."""
 
     base: str
     above: str
-    spec: GitIgnoreSpec
-    lines: tuple[str, ...]
+    lines: tuple[_Line, ...]
     origin: str
 
-    def opinion(self, name: str) -> tuple[bool, str] | None:
-        """Return (left out?, pattern) of the last line that matches, or ``None``."""
+    def opinion(self, name: str, *, is_directory: bool) -> _Line | None:
+        """Return the last line that means ``name``."""
         relative = self.above + (name[len(self.base) + 1 :] if self.base else name)
-        result = self.spec.check_file(relative)
-        if result.include is None or result.index is None:
-            return None
-        return result.include, self.lines[result.index]
+        for line in reversed(self.lines):
+            if line.matches(relative, is_directory=is_directory):
+                return line
+        return None
 
-    def reopens(self) -> Iterable[str]:
-        """Yield the fixed leading folders of each negated pattern that names a folder."""
+    def reopens(self, name: str) -> bool:
+        """Tell whether a negated pattern that names a folder means something below the directory ``name``."""
+        inside = (self.above + (name[len(self.base) + 1 :] if self.base else name)).split("/")
         for line in self.lines:
-            pattern = line.strip().rstrip("/")
-            if not pattern.startswith("!") or "/" not in pattern[1:]:
+            if line.leaves_out or len(line.parts) < 2:
                 continue
-            fixed = []
-            for part in pattern[1:].strip("/").split("/"):
-                if any(character in part for character in "*?["):
-                    break
-                fixed.append(part)
-            below_root = "/".join(fixed)
-            if below_root.startswith(self.above):
-                below_root = below_root[len(self.above) :]
-                yield f"{self.base}/{below_root}" if self.base else below_root
+            fixed = line.fixed_parts()
+            common = min(len(fixed), len(inside))
+            is_open_ended = len(fixed) < len(line.parts)
+            if fixed[:common] == inside[:common] and (len(fixed) > len(inside) or is_open_ended):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +125,6 @@ class IgnoreRules:
     user_names: tuple[str, ...]
     user: tuple[_Layer, ...] = ()
     git: tuple[_Layer, ...] = ()
-    reopened: tuple[str, ...] = ()
 
     def entering(self, directory: Path, name: str, entries: Iterable[str]) -> IgnoreRules:
         """Return the rules inside ``directory`` (``name`` relative to the root), with its own ignore files added."""
@@ -95,25 +133,39 @@ class IgnoreRules:
         git = [directory / ".gitignore"] if ".gitignore" in here else []
         return self._with(user, git, base=name) if user or git else self
 
-    def why_ignored(self, name: str, *, is_directory: bool) -> Rule | None:
-        """Return the rule that leaves ``name`` (relative to the root, with ``/``) out, or ``None`` if it stays in."""
-        subject = f"{name}/" if is_directory else name
-        for layer in (*self.user, *self.git):
-            opinion = layer.opinion(subject)
-            if opinion is not None:
-                left_out, pattern = opinion
-                return Rule(pattern=pattern, origin=layer.origin) if left_out else None
+    def why_ignored(self, name: str, *, is_directory: bool, inherited: Rule | None = None) -> Rule | None:
+        """Return the rule that leaves ``name`` (relative to the root, with ``/``) out, or ``None`` if it stays in.
+
+        Args:
+            name: the path.
+            is_directory: whether it is a directory.
+            inherited: the rule that leaves out a directory above it; only a negated pattern of the user helps then.
+        """
+        for layer in self.user:
+            line = layer.opinion(name, is_directory=is_directory)
+            if line is not None:
+                return Rule(pattern=line.text, origin=layer.origin) if line.leaves_out else None
+        if inherited is not None:
+            return inherited
+        for layer in self.git:
+            line = layer.opinion(name, is_directory=is_directory)
+            if line is not None:
+                return Rule(pattern=line.text, origin=layer.origin) if line.leaves_out else None
         return _default_rule(name, is_directory=is_directory)
 
+    def keeps(self, name: str) -> bool:
+        """Tell whether the user's ignore files say that the directory ``name`` is to be taken."""
+        opinions = [layer.opinion(name, is_directory=True) for layer in self.user]
+        return any(not line.leaves_out for line in opinions if line is not None)
+
     def reopens(self, name: str) -> bool:
-        """Tell whether a negated pattern of the user names something below the ignored directory ``name``."""
-        return any(kept.startswith(f"{name}/") for kept in self.reopened)
+        """Tell whether a negated pattern of the user means something below the ignored directory ``name``."""
+        return any(layer.reopens(name) for layer in self.user)
 
     def _with(self, user: Sequence[Path], git: Sequence[Path], *, base: str, above: str = "") -> IgnoreRules:
         new_user = tuple(_read(path, base, above) for path in user)
         new_git = tuple(_read(path, base, above) for path in git)
-        reopened = tuple(kept for layer in new_user for kept in layer.reopens())
-        return replace(self, user=new_user + self.user, git=new_git + self.git, reopened=self.reopened + reopened)
+        return replace(self, user=new_user + self.user, git=new_git + self.git)
 
 
 def rules_for(root: Path, ignore_files: Sequence[str]) -> IgnoreRules:
@@ -182,6 +234,15 @@ def _read(path: Path, base: str, above: str) -> _Layer:
             f"The ignore file {path} cannot be read: {error.strerror}.",
             hint="Set hydra.launcher.workflow.ignore to an existing file in gitignore syntax.",
         ) from error
-    lines = tuple(line for line in text.splitlines() if line)
+    texts = [line for line in text.splitlines() if line]
+    lines = [_Line(line, pattern) for line, pattern in zip(texts, _patterns(texts), strict=True) if _counts(pattern)]
     name = path.name if not base else f"{base}/{path.name}"
-    return _Layer(base=base, above=above, spec=GitIgnoreSpec.from_lines(lines), lines=lines, origin=name)
+    return _Layer(base=base, above=above, lines=tuple(lines), origin=name)
+
+
+def _patterns(lines: Sequence[str]) -> Sequence[RegexPattern]:
+    return list(GitIgnoreSpec.from_lines(lines).patterns)
+
+
+def _counts(pattern: RegexPattern) -> bool:
+    return pattern.include is not None  # None: a comment, or nothing

@@ -107,6 +107,23 @@ def test_a_negated_directory_is_taken_with_all_its_files(tmp_path):
     assert names(collect(tmp_path)) == [".flyteignore", "outputs/best/a.bin", "outputs/best/deep/b.bin"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        ("!outputs/best/*.bin", ["outputs/best/a.bin"]),
+        ("!outputs/**/a.bin", ["outputs/a.bin", "outputs/best/a.bin"]),
+        ("!outputs/*/notes/", ["outputs/best/notes/x"]),
+        ("!*.bin", []),
+        ("!outputs/", ["outputs/a.bin", "outputs/best/a.bin", "outputs/best/notes/x", "outputs/best/x"]),
+    ],
+)
+def test_a_negated_pattern_takes_what_it_means_out_of_an_ignored_directory(tmp_path, pattern, kept):
+    write(tmp_path, "outputs/best/a.bin", "outputs/best/x", "outputs/best/notes/x", "outputs/a.bin")
+    write(tmp_path, flyteignore=pattern + "\n")
+
+    assert names(collect(tmp_path)) == [".flyteignore", *kept]
+
+
 def test_ignore_files_above_the_root_hold_up_to_the_top_of_the_repository(tmp_path):
     write(tmp_path, "repo/.git/HEAD", "repo/src/a.csv", "repo/src/b.tmp", "repo/src/c.py", "repo/src/deep/d.py")
     (tmp_path / ".gitignore").write_text("*.py\n")
