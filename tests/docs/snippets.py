@@ -92,9 +92,16 @@ def _run(command: Command, folder: Path, environment: Mapping[str, str]) -> None
 
 
 def first_missing(expected: tuple[str, ...], output: str) -> str | None:
-    """Return the first expected line that does not follow the ones before it in the output, or None."""
+    """Return the first expected line that does not follow the ones before it in the output, or None.
+
+    ``...`` stands for any text inside a line, and for any lines where it stands alone; spaces
+    at its sides and at the ends do not count.
+    """
     lines = iter(line.strip() for line in output.splitlines())
     for wanted in expected:
-        if wanted.strip() not in ("", "...") and wanted.strip() not in lines:
+        if wanted.strip() in ("", "..."):
+            continue
+        pattern = ".*".join(re.escape(part.strip()) for part in wanted.split("..."))
+        if not any(re.fullmatch(pattern, line) for line in lines):  # consumes the lines before the match, and it
             return wanted
     return None

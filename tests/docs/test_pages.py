@@ -97,9 +97,16 @@ def test_a_session_is_read_as_commands_with_their_output() -> None:
 
 @pytest.mark.parametrize(
     ("expected", "missing"),
-    [(("a", "c"), None), (("a", "...", "b"), None), (("b", "a"), "a"), (("d",), "d")],
+    [
+        (("a", "c 3"), None),
+        (("a", "...", "b"), None),
+        (("c ...",), None),
+        (("b", "a"), "a"),
+        (("d",), "d"),
+        (("c",), "c"),
+    ],
 )
 def test_expected_lines_must_occur_in_this_order(expected: tuple[str, ...], missing: str | None) -> None:
-    output = "a\nb\nc\n"
+    output = "a\n  b\nc 3\n"
 
     assert first_missing(expected, output) == missing
