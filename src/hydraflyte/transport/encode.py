@@ -8,6 +8,7 @@ equal configs give equal documents.
 from __future__ import annotations
 
 import pathlib
+import typing
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -168,7 +169,7 @@ class _Encoder:
         if has_value and facts == _PLAIN.get(facts.kind) and not fields and not names and not pairs:
             return 0
         # Cheap to compare, unlike the description: most containers of a large config share a few shapes.
-        key = (facts, has_value, pairs, _frozen(fields or {}), _frozen(names or {}))
+        key = (facts, _order(facts), has_value, pairs, _frozen(fields or {}), _frozen(names or {}))
         known = self._ids.get(key)
         if known is not None:
             return known
@@ -218,7 +219,8 @@ class _Encoder:
     def _leaf_shape(
         self, kind: str, annotation: Any, optional: bool, flags: tuple[tuple[str, bool], ...], how: Mapping[str, Any]
     ) -> int:
-        key = (kind, annotation, optional, flags, _frozen(how))
+        choices = typing.get_args(annotation) if kind == "literal" else ()
+        key = (kind, annotation, choices, optional, flags, _frozen(how))
         known = self._ids.get(key)
         if known is not None:
             return known
@@ -313,6 +315,11 @@ def _fields(keys: Iterable[Any], ids: list[int]) -> dict[str, Any]:
         each = 0
     fields = {key: number for key, number in zip(keys, ids, strict=True) if number != each}
     return {**({"each": each} if each else {}), **({"fields": fields} if fields else {})}
+
+
+def _order(facts: BoxFacts) -> tuple[Any, ...]:
+    """Return the members of a union in order: it counts for OmegaConf, but not when Python compares annotations."""
+    return typing.get_args(facts.ref_type) if facts.kind == "union" else ()
 
 
 def _describe_facts(facts: BoxFacts, has_value: bool) -> dict[str, Any]:

@@ -213,6 +213,13 @@ def test_a_key_of_our_own_name_is_only_a_key(trip, assert_same):
     assert_same(trip(items, ListConfig), items)
 
 
+def test_a_key_that_is_not_a_number_survives(trip):
+    found = trip(OmegaConf.create({float("nan"): Path("x"), 1: 2}))
+
+    assert [repr(key) for key in found] == ["nan", "1"]
+    assert list(found._content.values()) == [Path("x"), 2]
+
+
 def test_a_setting_in_the_annotation_wins(trip):
     config = OmegaConf.create({"a": 1, "b": "${a}"})
     annotation = Annotated[DictConfig, TransportSettings(resolve=Resolve.ALL)]

@@ -1,6 +1,6 @@
 """Whatever OmegaConf can hold comes back as it was: values, order, YAML, and all that a node knows of itself.
 
-``HYDRAFLYTE_TRANSPORT_EXAMPLES`` sets how many examples each property tries (default 300).
+``HYDRAFLYTE_TRANSPORT_EXAMPLES`` sets how many examples each property tries (default 200).
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import sys
 
+import pytest
 from config_strategies import configs, forget_schemas, plain_configs, schema_configs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import ListConfig, OmegaConf
 
-EXAMPLES = int(os.environ.get("HYDRAFLYTE_TRANSPORT_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("HYDRAFLYTE_TRANSPORT_EXAMPLES", "200"))
 # Fixtures here keep no state between examples. Big numbers need their digits to be printed in reports and as YAML.
 many = settings(
     max_examples=EXAMPLES,
@@ -21,6 +22,7 @@ many = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 sys.set_int_max_str_digits(0)
+pytestmark = pytest.mark.timeout(120 + EXAMPLES)
 
 
 @many
