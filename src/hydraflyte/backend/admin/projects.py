@@ -20,7 +20,7 @@ from flyteidl.admin.project_pb2 import (
 from hydraflyte.backend.admin import convert
 from hydraflyte.backend.admin.checks import required
 from hydraflyte.backend.admin.columns import Entity
-from hydraflyte.backend.admin.filters import list_selection, next_token
+from hydraflyte.backend.admin.filters import list_selection, next_token, parse_filters
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.refusals import AlreadyThere, InvalidRequest, Missing
 from hydraflyte.backend.store import names
@@ -69,7 +69,8 @@ class ProjectService:
     async def list(self, request: ProjectListRequest) -> Projects:
         """ListProjects: archived ones only when a filter names the state; limit 0 means all."""
         selection = list_selection(Entity.PROJECT, request, default_order="projects.identifier")
-        if "state" not in request.filters:
+        filters = parse_filters(Entity.PROJECT, request.filters)
+        if not any(each.field == "state" for each in filters):
             selection = selection.having("projects.state != ?", Project.ARCHIVED)
         rows = await self._database.read(lambda connection: names.list_projects(connection, selection))
         return Projects(
