@@ -3,11 +3,13 @@
 import ctypes
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
+import uuid
 
 from flytekit import FlyteContextManager, task
 
@@ -17,6 +19,9 @@ _open_before_the_import = sorted(
     for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
     if int(name) > 2 and (target := os.path.realpath(f"/dev/fd/{name}")) and "/proc/" not in target
 )
+
+_id_of_import = uuid.uuid4().hex
+attempt_variable = os.environ.get("FLYTE_ATTEMPT_NUMBER", "")
 
 
 def _hash_of_seed_7() -> int:
@@ -56,6 +61,33 @@ def describe(x: int) -> dict:
         "threads": threading.active_count(),
         "sandbox_is_in_tmpdir": os.environ["TMPDIR"] in str(temporary),
     }
+
+
+@task
+def tell_origin(x: int) -> dict:
+    """Imports a library that flytekit does not; tells whose child this is and what was computed on import."""
+    was_imported = "mailbox" in sys.modules
+    import mailbox
+
+    return {
+        "parent": os.getppid(),
+        "was_imported": was_imported,
+        "id": _id_of_import,
+        "draw": random.random(),
+        "own": attempt_variable,
+        "library": mailbox.__name__,
+    }
+
+
+@task
+def never_end_with_library(x: int) -> int:
+    import mailbox
+
+    pathlib.Path("pid").write_text(f"{os.getpid()}")
+    pathlib.Path("parent").write_text(f"{os.getppid()}")
+    while not x:
+        mailbox.time.sleep(3600)
+    return x
 
 
 @task
