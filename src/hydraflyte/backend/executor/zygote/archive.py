@@ -6,11 +6,12 @@ devices) are skipped and named, as tar(1) would; a bundle over the size or count
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tarfile
 import zlib
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 _COPY_CHUNK_BYTES = 1024 * 1024
 
@@ -47,6 +48,7 @@ def unpack(bundle: str, target: str, limits: Limits = Limits()) -> list[str]:  #
 
 def _unpack_members(archive: tarfile.TarFile, root: str, limits: Limits) -> list[str]:
     skipped: list[str] = []
+    inside = _Inside(root)
     total = 0
     for count, member in enumerate(archive, start=1):
         total += max(member.size, 0)
@@ -54,14 +56,38 @@ def _unpack_members(archive: tarfile.TarFile, root: str, limits: Limits) -> list
             raise ArchiveError(f"the code bundle has more than {limits.members} members")
         if total > limits.total_bytes:
             raise ArchiveError(f"the code bundle unpacks to more than {limits.total_bytes} bytes")
-        reason = _place(archive, member, root)
+        reason = _place(archive, member, inside)
         if reason is not None:
             skipped.append(f"{member.name}: {reason}")
     return skipped
 
 
-def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> str | None:
-    """Write one member below ``root``; return why it was skipped, or None."""
+class _Inside:
+    """Tells whether a path really is below ``root``. Folders are asked about once, until a link may have moved one."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._folders = {root}
+
+    def __call__(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return real == self.root or real.startswith(self.root + os.sep)
+
+    def has_folder(self, folder: str) -> bool:
+        if folder in self._folders:
+            return True
+        if not self(folder):
+            return False
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        self._folders.add(folder)
+        return True
+
+    def forget(self) -> None:
+        self._folders = {self.root}
+
+
+def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, inside: _Inside) -> str | None:
+    """Write one member below the root; return why it was skipped, or None."""
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
     if member.name.startswith("/"):
         return "absolute path"
@@ -69,30 +95,18 @@ def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> str 
         return "path with .."
     if not parts:
         return None  # the root itself
-    path = os.path.join(root, *parts)
-    if not _is_inside(os.path.dirname(path), root):
+    path = os.path.join(inside.root, *parts)
+    if not inside.has_folder(os.path.dirname(path)):
         return "below a link that leaves the directory"
     if member.isdir():
-        return _place_directory(path, root)
+        return None if inside.has_folder(path) else "a link that leaves the directory is there"
     if member.isreg():
         return _place_file(archive, member, path)
     if member.issym():
-        return _place_symlink(member, path, root)
+        return _place_symlink(member, path, inside)
     if member.islnk():
-        return _place_hard_link(member, path, root)
+        return _place_hard_link(member, path, inside)
     return "neither file, directory nor link"
-
-
-def _is_inside(path: str, root: str) -> bool:
-    real = os.path.realpath(path)
-    return real == root or real.startswith(root + os.sep)
-
-
-def _place_directory(path: str, root: str) -> str | None:
-    if not _is_inside(path, root):
-        return "a link that leaves the directory is there"
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    return None
 
 
 def _place_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> str | None:
@@ -102,28 +116,25 @@ def _place_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) ->
     mode = 0o700 if member.mode & 0o100 else 0o600
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as sink:
-        _copy(source, sink)
+        shutil.copyfileobj(source, sink, _COPY_CHUNK_BYTES)
     os.utime(path, (member.mtime, member.mtime))
     return None
 
 
-def _copy(source: IO[bytes], sink: IO[bytes]) -> None:
-    shutil.copyfileobj(source, sink, _COPY_CHUNK_BYTES)
-
-
-def _place_symlink(member: tarfile.TarInfo, path: str, root: str) -> str | None:
+def _place_symlink(member: tarfile.TarInfo, path: str, inside: _Inside) -> str | None:
     if os.path.isabs(member.linkname):
         return f"link to the absolute path {member.linkname}"
-    if not _is_inside(os.path.join(os.path.dirname(path), member.linkname), root):
+    if not inside(os.path.join(os.path.dirname(path), member.linkname)):
         return f"link to {member.linkname}, outside the bundle"
     _clear(path)
     os.symlink(member.linkname, path)
+    inside.forget()
     return None
 
 
-def _place_hard_link(member: tarfile.TarInfo, path: str, root: str) -> str | None:
-    origin = os.path.join(root, member.linkname)
-    if os.path.isabs(member.linkname) or not _is_inside(origin, root) or not os.path.isfile(origin):
+def _place_hard_link(member: tarfile.TarInfo, path: str, inside: _Inside) -> str | None:
+    origin = os.path.join(inside.root, member.linkname)
+    if os.path.isabs(member.linkname) or not inside(origin) or not os.path.isfile(origin):
         return f"hard link to {member.linkname}, not in the bundle"
     _clear(path)
     shutil.copyfile(origin, path)  # a copy: user code may write into one of the two names
@@ -131,7 +142,6 @@ def _place_hard_link(member: tarfile.TarInfo, path: str, root: str) -> str | Non
 
 
 def _clear(path: str) -> None:
-    """Make room for a file at ``path``: parents exist, and an earlier file or link of this name is gone."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    if os.path.lexists(path) and not (os.path.isdir(path) and not os.path.islink(path)):
+    """Make room for a file: an earlier file or link of this name is gone."""
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):  # a folder stays: open() refuses
         os.unlink(path)
