@@ -55,7 +55,7 @@ class ConfigTransformer(TypeTransformer):  # type: ignore[misc]  # flytekit has 
         return LiteralType(simple=SimpleType.STRUCT)
 
     def assert_type(self, t: Any, v: Any) -> None:
-        """Accept the container itself, and what ``pyflyte run`` makes of JSON: a plain dict or list."""
+        """Accept the container itself, and a plain dict or list, as clients pass for a workflow's input."""
         if not isinstance(v, self._config_class | self._plain_class):
             raise TypeTransformerFailedError(f"Expected a {self._config_class.__name__}, got a {type(v).__name__}")
 
