@@ -18,6 +18,8 @@ from flyteidl.core.tasks_pb2 import TaskMetadata, TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
 from tests.unit.backend.workflows import (
     INT,
+    branch_node,
+    compare,
     compiled,
     given,
     literals,
@@ -335,6 +337,27 @@ def _workflow(
 
 
 def _node(
+    rng: random.Random, node_id: str, tasks: list[TaskTemplate], subs: list[WorkflowTemplate], before: list[str]
+) -> Node:
+    if rng.random() < 0.15:
+        return _branch(rng, node_id, tasks, subs, before)
+    return _plain_node(rng, node_id, tasks, subs, before)
+
+
+def _branch(
+    rng: random.Random, node_id: str, tasks: list[TaskTemplate], subs: list[WorkflowTemplate], before: list[str]
+) -> Node:
+    """A branch node over a value of which nobody knows; its arms may be branches, its default an error."""
+    source = ref(rng.choice(before)) if before and rng.random() < 0.7 else given("x")
+    arms = []
+    for number in range(rng.randrange(1, 3)):
+        condition = compare("$v", rng.choice(["EQ", "GT", "LTE"]), rng.randrange(3))
+        arms.append((condition, _node(rng, f"a{number}", tasks, subs, before)))
+    default = _plain_node(rng, "a9", tasks, subs, before) if rng.random() < 0.8 else None
+    return branch_node(node_id, arms, default=default, error="no arm", v=source)
+
+
+def _plain_node(
     rng: random.Random, node_id: str, tasks: list[TaskTemplate], subs: list[WorkflowTemplate], before: list[str]
 ) -> Node:
     source = ref(rng.choice(before)) if before and rng.random() < 0.7 else given("x")

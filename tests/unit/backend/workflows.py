@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
+from flyteidl.core.condition_pb2 import BooleanExpression, ComparisonExpression, Operand
 from flyteidl.core.identifier_pb2 import Identifier, ResourceType
 from flyteidl.core.interface_pb2 import TypedInterface, Variable, VariableMap
 from flyteidl.core.literals_pb2 import (
@@ -26,6 +27,9 @@ from flyteidl.core.literals_pb2 import (
 from flyteidl.core.tasks_pb2 import Container, TaskMetadata, TaskTemplate
 from flyteidl.core.types_pb2 import LiteralType, OutputReference, PromiseAttribute, SimpleType, UnionType
 from flyteidl.core.workflow_pb2 import (
+    BranchNode,
+    IfBlock,
+    IfElseBlock,
     Node,
     NodeMetadata,
     TaskNode,
@@ -149,6 +153,39 @@ def workflow_node(
 ) -> Node:
     target = WorkflowNode(sub_workflow_ref=template.id)
     return Node(id=node_id, inputs=bind(bindings), upstream_node_ids=after, workflow_node=target)
+
+
+def compare(left: str | Value, operator: str, right: Value) -> BooleanExpression:
+    """``left`` is a variable of the branch node (text beginning with ``$``) or a value."""
+    sides = [
+        Operand(var=side[1:])
+        if isinstance(side, str) and side.startswith("$")
+        else Operand(scalar=literal(side).scalar)
+        for side in (left, right)
+    ]
+    return BooleanExpression(
+        comparison=ComparisonExpression(operator=operator, left_value=sides[0], right_value=sides[1])
+    )
+
+
+def branch_node(
+    node_id: str,
+    arms: Sequence[tuple[BooleanExpression, Node]],
+    *,
+    default: Node | None = None,
+    error: str = "",
+    after: Sequence[str] = (),
+    **bindings: BindingData,
+) -> Node:
+    """Conditions and the nodes they lead to, in order; then the default, or the error to fail with."""
+    blocks = [IfBlock(condition=condition, then_node=arm) for condition, arm in arms]
+    block = IfElseBlock(case=blocks[0], other=blocks[1:])
+    if default is not None:
+        block.else_node.CopyFrom(default)
+    elif error:
+        block.error.message = error
+    target = BranchNode(if_else=block)
+    return Node(id=node_id, inputs=bind(bindings), upstream_node_ids=after, branch_node=target)
 
 
 def workflow(

@@ -11,13 +11,15 @@ from flyteidl.core.compiler_pb2 import ConnectionSet
 from flyteidl.core.workflow_pb2 import Node
 
 from hydraflyte.backend.compiler.wiring import promises_in
+from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.kinds import END_NODE_ID, START_NODE_ID
 
 
 def upstream_of(node: Node) -> list[str]:
     """Return the ids of the nodes that ``node`` names or takes values from, sorted, without repeats."""
     promised = {promise.node_id for binding in node.inputs for promise in promises_in(binding.binding)}
-    return sorted(promised | set(node.upstream_node_ids))
+    below = {other for arm in arms_of(node) for other in upstream_of(arm)}  # a branch waits for what any arm takes
+    return sorted(promised | set(node.upstream_node_ids) | below)
 
 
 def connect(nodes: Sequence[Node], failure_node: Node | None) -> ConnectionSet:
@@ -34,7 +36,18 @@ def connect(nodes: Sequence[Node], failure_node: Node | None) -> ConnectionSet:
     upstream.pop(START_NODE_ID)
     if failure_node is not None:
         upstream[failure_node.id] = set(upstream_of(failure_node))
+    for node in nodes:
+        upstream.update(_arm_edges(node))
     return ConnectionSet(upstream=_id_lists(upstream), downstream=_id_lists(downstream))
+
+
+def _arm_edges(branch: Node) -> dict[str, set[str]]:
+    """Return what the arms of ``branch``, and theirs, wait for: the branch node too. Nothing waits for an arm."""
+    edges: dict[str, set[str]] = {}
+    for arm in arms_of(branch):
+        edges[arm.id] = {branch.id, *upstream_of(arm)}
+        edges.update(_arm_edges(arm))
+    return edges
 
 
 def find_cycle(upstream: Mapping[str, Iterable[str]]) -> Sequence[str]:

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flyteidl.core.identifier_pb2 import Identifier
-from flyteidl.core.interface_pb2 import ParameterMap, TypedInterface, VariableMap
+from flyteidl.core.interface_pb2 import ParameterMap, TypedInterface, Variable, VariableMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
 
+from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.graph import entity_key
 from hydraflyte.backend.engine.kinds import NodeKind, kind_of
 
@@ -51,7 +52,21 @@ class Library:
         if kind is NodeKind.LAUNCH_PLAN:
             plan = self.launch_plans.get(entity_key(node.workflow_node.launchplan_ref))
             return None if plan is None else _launch_plan_interface(plan, node)
+        if kind is NodeKind.BRANCH:
+            return self._branch_interface(node)
         return None
+
+    def _branch_interface(self, node: Node) -> TypedInterface | None:
+        """Return the outputs that every arm has, with the same type. Inputs are what the conditions ask for."""
+        interfaces = [self.interface_of(arm) for arm in arms_of(node)]
+        outputs: dict[str, Variable] | None = None
+        for interface in interfaces:
+            if interface is None:
+                return None
+            given = interface.outputs.variables
+            common = given if outputs is None else outputs
+            outputs = {name: common[name] for name in common if name in given and given[name].type == common[name].type}
+        return TypedInterface(outputs=VariableMap(variables=outputs or {}))
 
 
 def _launch_plan_interface(plan: LaunchPlanInterface, node: Node) -> TypedInterface:

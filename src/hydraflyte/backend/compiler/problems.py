@@ -34,6 +34,9 @@ class Code(str, Enum):
     INCOMPATIBLE_BINDING_UNION_VALUE = "IncompatibleBindingUnionValue"
     ILLEGAL_ENUM_VALUE = "IllegalEnumValue"
     UNRECOGNIZED_VALUE = "UnrecognizedValue"
+    BRANCH_NODE_ID_NOT_FOUND = "BranchNodeIdNotFound"  # an arm without a node
+    BRANCH_NODE_HAS_NO_CONDITION = "BranchNodeHasNoCondition"
+    BRANCH_NODE_HAS_NO_DEFAULT = "BranchNodeHasNoDefault"  # neither an else node nor an error
     UNSUPPORTED_NODE_KIND = "UnsupportedNodeKind"  # valid in Flyte, not run by this backend
 
 

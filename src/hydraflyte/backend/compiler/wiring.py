@@ -56,6 +56,15 @@ def check_bindings(
             problems.add(Code.PARAMETER_NOT_BOUND, node_id, f"{noun} {name!r} is not bound")
 
 
+def binding_type(node_id: str, binding: Binding, sources: Sources, problems: Problems) -> LiteralType | None:
+    """Return the type of what is bound, or None if it is not known; note promises that lead nowhere."""
+    check = _BindingCheck(node_id=node_id, variable=binding.var, sources=sources, problems=problems)
+    kind = binding.binding.WhichOneof("value")
+    if kind == "promise":
+        return check.promise_type(binding.binding.promise)[0]
+    return scalar_type(binding.binding.scalar) if kind == "scalar" else None
+
+
 def _noun(node_id: str) -> str:
     """Return what users call a variable that this node binds: end-node's are the workflow's outputs."""
     return "output" if node_id == END_NODE_ID else "input"
@@ -139,25 +148,28 @@ class _BindingCheck:
         return all(answers)
 
     def _check_promise(self, promise: OutputReference, expected: LiteralType) -> bool:
+        upstream, is_wrong = self.promise_type(promise)
+        return not is_wrong and (upstream is None or self._check_type(upstream, expected))
+
+    def promise_type(self, promise: OutputReference) -> tuple[LiteralType | None, bool]:
+        """Return the type of what is promised, None if not known, and whether something is wrong with it."""
         if promise.node_id not in self.sources.interfaces:
-            return self._wrong(
-                Code.NODE_REFERENCE_NOT_FOUND, f"it is bound to node {promise.node_id!r}, which is missing"
-            )
+            text = f"it is bound to node {promise.node_id!r}, which is missing"
+            return None, not self._wrong(Code.NODE_REFERENCE_NOT_FOUND, text)
         interface = self.sources.interfaces[promise.node_id]
         if interface is None:
-            return True
+            return None, False
         element = _LIST_ELEMENT.match(promise.var)
         name = element[1] if element else promise.var
         if name not in interface.outputs.variables:
             known = ", ".join(sorted(interface.outputs.variables)) or "none"
             text = f"node {promise.node_id!r} has no output {name!r} (it has: {known})"
-            return self._wrong(Code.VARIABLE_NAME_NOT_FOUND, text)
+            return None, not self._wrong(Code.VARIABLE_NAME_NOT_FOUND, text)
         path = ([PromiseAttribute(int_value=0)] if element else []) + list(promise.attr_path)
         try:
-            upstream = attribute_type(interface.outputs.variables[name].type, path)
+            return attribute_type(interface.outputs.variables[name].type, path), False
         except LookupError as error:
-            return self._wrong(Code.FIELD_NOT_FOUND, f"{promise.node_id}.{name}: {error.args[0]}")
-        return upstream is None or self._check_type(upstream, expected)
+            return None, not self._wrong(Code.FIELD_NOT_FOUND, f"{promise.node_id}.{name}: {error.args[0]}")
 
     def _check_type(self, upstream: LiteralType, expected: LiteralType) -> bool:
         if is_castable(upstream, expected):

@@ -15,6 +15,7 @@ from flyteidl.core.literals_pb2 import Binding
 from flyteidl.core.tasks_pb2 import TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
 
+from hydraflyte.backend.compiler.branches import arms_below, check_branch, name_arms
 from hydraflyte.backend.compiler.edges import connect, find_cycle, upstream_of
 from hydraflyte.backend.compiler.interfaces import LaunchPlanInterface, Library
 from hydraflyte.backend.compiler.problems import Code, Problems
@@ -60,9 +61,11 @@ def _task_template(task: CompiledTask | TaskTemplate) -> TaskTemplate:
 
 
 def _all_nodes(template: WorkflowTemplate) -> list[Node]:
-    """Return the nodes and the failure node."""
+    """Return the nodes, the failure node, and all arms of branch nodes."""
     nodes = list(template.nodes)
-    return [*nodes, template.failure_node] if template.HasField("failure_node") else nodes
+    if template.HasField("failure_node"):
+        nodes.append(template.failure_node)
+    return [item for node in nodes for item in (node, *arms_below(node))]
 
 
 def _task_keys(template: WorkflowTemplate) -> set[str]:
@@ -102,6 +105,7 @@ def _compile_one(template: WorkflowTemplate, library: Library, problems: Problem
     compiled = CompiledWorkflow()
     result = compiled.template
     result.CopyFrom(template)
+    name_arms(result)
     _name_start_node(result)
     _check_structure(result, library, problems)
     _check_wiring(result, library, problems)
@@ -167,7 +171,6 @@ def _check_target(node: Node, library: Library, problems: Problems) -> None:
 
 _WAYS_ROUND = {
     NodeKind.LAUNCH_PLAN: "call the workflow itself, which makes it a sub-workflow, or run on a Flyte cluster",
-    NodeKind.BRANCH: "decide inside a task, or run on a Flyte cluster",
     NodeKind.GATE: "pass the value as an input, or run on a Flyte cluster",
     NodeKind.ARRAY: "call the task once per item, or loop inside a task, or run on a Flyte cluster",
 }
@@ -188,8 +191,10 @@ def _check_wiring(template: WorkflowTemplate, library: Library, problems: Proble
     sources = Sources(interfaces=interfaces)
     for node in _all_nodes(template):
         interface = library.interface_of(node)
-        if interface is not None:
+        if interface is not None and kind_of(node) is not NodeKind.BRANCH:
             check_bindings(node.id, node.inputs, interface.inputs.variables, sources, problems)
+        if kind_of(node) is NodeKind.BRANCH:
+            check_branch(node, sources, problems)
         for upstream in node.upstream_node_ids:
             if upstream not in interfaces:
                 problems.add(Code.NODE_REFERENCE_NOT_FOUND, node.id, f"upstream node {upstream!r} is missing")

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flyteidl.core.literals_pb2 import LiteralMap
+
+from hydraflyte.backend.engine.branches import choose
 from hydraflyte.backend.engine.kinds import NodeKind
-from hydraflyte.backend.engine.levels import Level, level_below, top_level
+from hydraflyte.backend.engine.levels import Level, level_below, spec_of, top_level
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase
 from hydraflyte.backend.engine.readiness import LevelCondition, Readiness, condition, readiness
 from hydraflyte.backend.engine.state import Admission, ExecutionState
 from hydraflyte.identifiers import NodeId
+
+_KINDS_WITH_CHILDREN = frozenset({NodeKind.SUB_WORKFLOW, NodeKind.BRANCH})
 
 
 def derive(state: ExecutionState) -> Admission:
@@ -32,15 +37,27 @@ def derive(state: ExecutionState) -> Admission:
 def _open_levels(state: ExecutionState) -> Iterator[Level]:
     levels = [top_level(state)]
     for node in state.nodes.values():
-        if node.kind is NodeKind.SUB_WORKFLOW and node.phase not in TERMINAL_NODE_PHASES:
+        if node.kind in _KINDS_WITH_CHILDREN and node.phase not in TERMINAL_NODE_PHASES:
             levels.append(level_below(state, node))
     return (level for level in levels if condition(state, state.nodes, level) is LevelCondition.OPEN)
 
 
 def _ready_tasks(state: ExecutionState, level: Level) -> Iterator[str]:
+    if level.is_branch:
+        yield from _waiting_arm(state, level)
+        return
     for spec_id, spec in level.workflow.nodes.items():
-        is_candidate = spec.kind is NodeKind.TASK and spec_id != level.workflow.failure_node
+        is_candidate = spec.kind is NodeKind.TASK and spec_id != level.failure_node and not spec.branch
         if not is_candidate or level.id_of(spec_id) in state.nodes:
             continue
         if readiness(state.nodes, level, spec) is Readiness.READY:
             yield spec_id
+
+
+def _waiting_arm(state: ExecutionState, level: Level) -> Iterator[str]:
+    """Yield the arm that was taken, if it has not begun: an arm that is no task begins at once."""
+    assert level.parent is not None
+    branch = state.nodes[level.parent]
+    arm = choose(spec_of(state, branch).node.branch_node.if_else, branch.inputs or LiteralMap())
+    if level.id_of(arm.id) not in state.nodes:
+        yield arm.id

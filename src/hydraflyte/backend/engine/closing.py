@@ -60,7 +60,7 @@ def is_drained(draft: Draft, level: Level) -> bool:
 
 def failure_node_to_run(draft: Draft, level: Level) -> str | None:
     """Return the id of the failure node that a failed, drained level has to run before it ends."""
-    failure_node = level.workflow.failure_node
+    failure_node = level.failure_node
     if failure_node is None or level.id_of(failure_node) in draft.nodes:
         return None
     if level.parent is None:

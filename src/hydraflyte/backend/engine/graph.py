@@ -6,7 +6,7 @@ The one rule: everything here follows from the closure alone and never changes. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflow, CompiledWorkflowClosure
@@ -14,6 +14,7 @@ from flyteidl.core.identifier_pb2 import Identifier
 from flyteidl.core.tasks_pb2 import TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowMetadata, WorkflowTemplate
 
+from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.kinds import NodeKind, kind_of
 
 
@@ -26,6 +27,7 @@ class NodeSpec:
         sub_workflow: key of the workflow that a sub-workflow node runs, else ``""``.
         retries: further attempts after a failure of the user's (the node's own number, or the task's).
         timeout: of one attempt; zero means none.
+        branch: id of the branch node that this is an arm of, else ``""``.
     """
 
     node: Node
@@ -36,6 +38,7 @@ class NodeSpec:
     sub_workflow: str = ""
     retries: int = 0
     timeout: timedelta = timedelta(0)
+    branch: str = ""
 
     @property
     def node_id(self) -> str:
@@ -49,7 +52,7 @@ class WorkflowGraph:
 
     Attributes:
         key: ``entity_key`` of the workflow's id.
-        nodes: by id, ``start-node`` and ``end-node`` and the failure node included.
+        nodes: by id, ``start-node``, ``end-node``, the failure node and the arms of branch nodes included.
         failure_node: id of the node to run when the workflow has failed, or None.
         fails_immediately: whether the first failed node fails the workflow, or only the end of all others.
     """
@@ -100,6 +103,7 @@ def _index_workflow(workflow: CompiledWorkflow, tasks: Mapping[str, TaskTemplate
     for node in nodes:
         spec = _node_spec(node, tasks, (upstream.get(node.id, ()), downstream.get(node.id, ())))
         specs[node.id] = spec
+        specs.update(_arm_specs(node, tasks))
     return WorkflowGraph(
         key=entity_key(template.id),
         template=template,
@@ -107,6 +111,15 @@ def _index_workflow(workflow: CompiledWorkflow, tasks: Mapping[str, TaskTemplate
         failure_node=template.failure_node.id if has_failure_node else None,
         fails_immediately=template.metadata.on_failure == WorkflowMetadata.FAIL_IMMEDIATELY,
     )
+
+
+def _arm_specs(branch: Node, tasks: Mapping[str, TaskTemplate]) -> dict[str, NodeSpec]:
+    """Return the arms of ``branch``, and theirs; they have no edges, the branch node starts them."""
+    specs = {}
+    for arm in arms_of(branch):
+        specs[arm.id] = replace(_node_spec(arm, tasks, ((), ())), branch=branch.id)
+        specs.update(_arm_specs(arm, tasks))
+    return specs
 
 
 def _node_spec(
@@ -125,7 +138,7 @@ def _node_spec(
         task=task,
         sub_workflow=entity_key(node.workflow_node.sub_workflow_ref) if is_sub_workflow else "",
         retries=node.metadata.retries.retries or (task.metadata.retries.retries if task is not None else 0),
-        timeout=node.metadata.timeout.ToTimedelta(),
+        timeout=_timeout(node, task),
     )
 
 
@@ -146,3 +159,9 @@ def _task_of(node: Node, tasks: Mapping[str, TaskTemplate]) -> TaskTemplate | No
     if overrides.HasField("pod_template"):
         changed.k8s_pod.CopyFrom(overrides.pod_template)  # flytekit sends it whole, the command line included
     return changed
+
+
+def _timeout(node: Node, task: TaskTemplate | None) -> timedelta:
+    """Return the node's own timeout if it states one, else the task's."""
+    has_own = task is None or node.metadata.HasField("timeout")
+    return (node.metadata if has_own or task is None else task.metadata).timeout.ToTimedelta()

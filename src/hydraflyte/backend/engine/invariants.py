@@ -72,7 +72,7 @@ def _check_attempts(node: NodeState) -> None:
 def _check_edges(state: ExecutionState, node: NodeState) -> None:
     """Nothing starts before everything upstream succeeded, and nothing is skipped without a reason."""
     level = level_of(state, node)
-    if node.spec_node_id == level.workflow.failure_node:
+    if node.spec_node_id == level.failure_node:
         return
     upstream = [state.nodes.get(level.id_of(spec_id)) for spec_id in level.workflow.nodes[node.spec_node_id].upstream]
     phases = [NodePhase.UNDEFINED if other is None else other.phase for other in upstream]
@@ -117,7 +117,7 @@ def _check_slots(state: ExecutionState) -> None:
     failure_nodes = sum(
         node.kind is NodeKind.TASK
         and node.phase not in TERMINAL_NODE_PHASES
-        and node.spec_node_id == level_of(state, node).workflow.failure_node
+        and node.spec_node_id == level_of(state, node).failure_node
         for node in state.nodes.values()
     )
     if limit:

@@ -26,7 +26,7 @@ class NodeKind(str, Enum):
     ARRAY = "array"
 
 
-RUNNABLE_KINDS = frozenset({NodeKind.START, NodeKind.END, NodeKind.TASK, NodeKind.SUB_WORKFLOW})
+RUNNABLE_KINDS = frozenset({NodeKind.START, NodeKind.END, NodeKind.TASK, NodeKind.SUB_WORKFLOW, NodeKind.BRANCH})
 
 _KIND_BY_TARGET = {
     "task_node": NodeKind.TASK,

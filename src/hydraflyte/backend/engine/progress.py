@@ -13,11 +13,12 @@ from flyteidl.core.types_pb2 import Error, LiteralType, SimpleType, TypeStructur
 
 from hydraflyte.backend.engine import closing, layout, tasks
 from hydraflyte.backend.engine.bindings import BindingResolutionError, resolve
+from hydraflyte.backend.engine.branches import BranchError, choose
 from hydraflyte.backend.engine.draft import Draft
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.graph import NodeSpec
 from hydraflyte.backend.engine.kinds import START_NODE_ID, NodeKind
-from hydraflyte.backend.engine.levels import Level, level_at, level_below, level_of
+from hydraflyte.backend.engine.levels import Level, level_at, level_below, level_of, source_level, spec_of
 from hydraflyte.backend.engine.phases import NodePhase
 from hydraflyte.backend.engine.readiness import LevelCondition, Readiness, condition, readiness
 from hydraflyte.backend.engine.state import NodeState
@@ -70,10 +71,10 @@ def _pass_on(draft: Draft, node: NodeState) -> None:
     if state is LevelCondition.CLOSED:
         return
     if state is LevelCondition.CLOSING:
-        if node.spec_node_id == level.workflow.failure_node:
+        if node.spec_node_id == level.failure_node:
             closing.note_failure_node(draft, level, node)
         close_if_drained(draft, level)
-    elif node.kind is NodeKind.END and node.outputs is not None:
+    elif (node.kind is NodeKind.END or level.is_branch) and node.outputs is not None:
         closing.succeed(draft, level, node.outputs)
     elif _fails_level(node, level):
         assert node.failure is not None
@@ -84,7 +85,7 @@ def _pass_on(draft: Draft, node: NodeState) -> None:
 
 
 def _fails_level(node: NodeState, level: Level) -> bool:
-    return node.phase in _FAILED_PHASES and (level.workflow.fails_immediately or node.kind is NodeKind.END)
+    return node.phase in _FAILED_PHASES and (level.fails_immediately or node.kind is NodeKind.END)
 
 
 def _fail(draft: Draft, level: Level, failure: Failure) -> None:
@@ -102,10 +103,14 @@ def _consider(draft: Draft, level: Level, spec_id: str) -> None:
     if answer is Readiness.LOST:
         _skip(draft, level, spec)
     elif answer is Readiness.READY:
-        if spec.kind is NodeKind.TASK and draft.plan.max_parallelism:
-            draft.wait_for_slot(level, spec_id)
-        else:
-            _begin(draft, level, spec_id)
+        _begin_or_wait(draft, level, spec_id)
+
+
+def _begin_or_wait(draft: Draft, level: Level, spec_id: str) -> None:
+    if level.workflow.nodes[spec_id].kind is NodeKind.TASK and draft.plan.max_parallelism:
+        draft.wait_for_slot(level, spec_id)
+    else:
+        _begin(draft, level, spec_id)
 
 
 def _skip(draft: Draft, level: Level, spec: NodeSpec) -> None:
@@ -125,7 +130,7 @@ def _begin(draft: Draft, level: Level, spec_id: str) -> None:
         failure = Failure(kind=ErrorKind.SYSTEM, code=BINDING_FAILURE, message=str(error))
         draft.end(node, Cause.NOT_STARTABLE, failure)
         return
-    if spec_id == level.workflow.failure_node:
+    if spec_id == level.failure_node:
         inputs = _with_error(draft, level, inputs)
     if spec.kind is NodeKind.END:
         ended = replace(node, started_at=draft.now, outputs=inputs)
@@ -142,10 +147,26 @@ def _begin_sub_workflow(draft: Draft, node: NodeState) -> None:
     enter(draft, level_below(draft.execution, node), node.inputs or LiteralMap())
 
 
-_BEGIN_BY_KIND = {NodeKind.TASK: tasks.begin, NodeKind.SUB_WORKFLOW: _begin_sub_workflow}
+def _begin_branch(draft: Draft, node: NodeState) -> None:
+    spec = spec_of(draft.execution, node)
+    try:
+        arm = choose(spec.node.branch_node.if_else, node.inputs or LiteralMap())
+    except BranchError as error:
+        draft.end(node, Cause.NOT_STARTABLE, error.failure)
+        return
+    node = draft.move(replace(node, queued_at=draft.now, started_at=draft.now), Cause.ENTERED)
+    _begin_or_wait(draft, level_below(draft.execution, node), arm.id)
+
+
+_BEGIN_BY_KIND = {
+    NodeKind.TASK: tasks.begin,
+    NodeKind.SUB_WORKFLOW: _begin_sub_workflow,
+    NodeKind.BRANCH: _begin_branch,
+}
 
 
 def _outputs_of(draft: Draft, level: Level, spec_id: str) -> LiteralMap:
+    level = source_level(draft.execution, draft.nodes, level)
     node = draft.nodes.get(level.id_of(spec_id))
     if node is None or node.outputs is None:
         raise BindingResolutionError(f"node {spec_id!r} has no outputs")
@@ -163,7 +184,7 @@ def _with_error(draft: Draft, level: Level, inputs: LiteralMap) -> LiteralMap:
     holder = draft.execution if level.parent is None else draft.nodes[level.parent]
     assert holder.failure is not None
     # the failing node's id would be more telling; flytepropeller gives the failure node's own
-    error = Error(failed_node_id=level.workflow.failure_node or "", message=holder.failure.message)
+    error = Error(failed_node_id=level.failure_node or "", message=holder.failure.message)
     union = Union(value=Literal(scalar=Scalar(error=error)), type=_ERROR_TYPE)
     inputs.literals[ERROR_INPUT].CopyFrom(Literal(scalar=Scalar(union=union)))
     return inputs

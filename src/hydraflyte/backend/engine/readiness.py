@@ -67,7 +67,7 @@ def is_doomed(execution: ExecutionState, nodes: Mapping[NodeId, NodeState], node
     if execution.phase is ExecutionPhase.ABORTING:
         return True
     level = level_of(execution, node)
-    if node.spec_node_id == level.workflow.failure_node:
+    if node.spec_node_id == level.failure_node:
         return level.parent is not None and is_doomed(execution, nodes, nodes[level.parent])
     return condition(execution, nodes, level) is LevelCondition.CLOSING
 

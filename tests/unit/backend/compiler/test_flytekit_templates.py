@@ -8,7 +8,7 @@ from typing import Optional
 
 import pytest
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
-from flytekit import WorkflowFailurePolicy, dynamic, task, workflow
+from flytekit import WorkflowFailurePolicy, conditional, dynamic, task, workflow
 from flytekit.configuration import FastSerializationSettings, ImageConfig, SerializationSettings
 from flytekit.models.core.compiler import CompiledWorkflowClosure as FlytekitClosure
 from flytekit.models.task import TaskSpec
@@ -82,6 +82,23 @@ def guarded(x: int) -> int:
     return second
 
 
+@workflow
+def choosing(x: int) -> int:
+    doubled = double(x=x)
+    found = (
+        conditional("size")
+        .if_((doubled > 10) & (x < 100))
+        .then(double(x=doubled))
+        .elif_(doubled == 0)
+        .then(conditional("inner").if_(x > 0).then(double(x=x)).else_().then(double(x=x)))
+        .elif_(doubled == 1)
+        .then(twice(x=x))  # flytekit sends no sub-workflows of inner conditionals along
+        .else_()
+        .fail("neither large nor zero")
+    )
+    return double(x=found)
+
+
 @dynamic
 def grow(x: int) -> int:
     return double(x=x)
@@ -100,7 +117,7 @@ def compiled(entity: object) -> CompiledWorkflowClosure:
     return compile_workflow(spec.template, list(spec.sub_workflows), by_key, {})
 
 
-@pytest.mark.parametrize("entity", [twice, attributes, guarded, growing])
+@pytest.mark.parametrize("entity", [twice, attributes, guarded, choosing, growing])
 def test_flytekit_reads_what_was_compiled(entity: object) -> None:
     closure = compiled(entity)
 
@@ -139,6 +156,17 @@ def test_the_failure_node_of_a_flytekit_workflow_is_given_the_error() -> None:
     run.succeed("fn0")
     assert run.state.phase is ExecutionPhase.FAILED
     assert run.phases() == {"n0": "FAILED", "n1": "SKIPPED", "fn0": "SUCCEEDED"}
+
+
+def test_a_conditional_of_flytekits_takes_one_arm() -> None:
+    run = Run(plan(compiled(choosing), inputs=literals(x=6), overwrite_cache=True))
+    run.begin()
+
+    run.succeed("n0", o0=12)
+    assert run.phases() == {"n0": "SUCCEEDED", "n1": "RUNNING", "n1-0-n1-n0": "QUEUED"}
+    run.succeed("n1-0-n1-n0", o0=24)
+
+    assert run.node("n2").inputs == literals(x=24)
 
 
 def test_a_wrong_type_in_a_flytekit_workflow_is_found() -> None:

@@ -13,7 +13,6 @@ from flyteidl.core.types_pb2 import EnumType, LiteralType, OutputReference, Type
 from flyteidl.core.workflow_pb2 import (
     Alias,
     ArrayNode,
-    BranchNode,
     GateNode,
     Node,
     WorkflowNode,
@@ -393,7 +392,6 @@ def test_an_id_that_is_not_complete_is_refused() -> None:
 @pytest.mark.parametrize(
     ("other", "kind"),
     [
-        (node(branch_node=BranchNode()), "branch"),
         (node(gate_node=GateNode()), "gate"),
         (node(array_node=ArrayNode()), "array"),
     ],
