@@ -7,8 +7,6 @@ Knows nothing of Hydra; must stay cheap to import, because Hydra scans the launc
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -196,13 +194,15 @@ class LauncherConfig:
 
 def nearest(word: str, choices: tuple[str, ...]) -> str | None:
     """Return the choice that ``word`` was most likely meant to be, or None."""
+    import difflib  # only for messages: this module is imported in every Hydra program
+
     found = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return found[0] if found else None
 
 
 def _endpoint_problems(endpoint: str) -> Iterator[Problem]:
     """Yield a problem if the endpoint is a bare word other than the two that mean something."""
-    if endpoint in ("auto", "embedded") or re.search(r"[:/\\.~]", endpoint):
+    if endpoint in ("auto", "embedded") or any(character in endpoint for character in ":/\\.~"):
         return
     meant = nearest(endpoint, ("auto", "embedded"))
     yield Problem(

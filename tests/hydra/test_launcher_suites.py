@@ -32,9 +32,7 @@ class TestLauncher(LauncherTestSuite):
     """Sweeps of the basic sweeper."""
 
 
-@pytest.mark.parametrize(
-    ("launcher_name", "overrides"), [("flyte", [HERE, "hydra.sweeper.max_batch_size=2"])]
-)
+@pytest.mark.parametrize(("launcher_name", "overrides"), [("flyte", [HERE, "hydra.sweeper.max_batch_size=2"])])
 class TestLauncherInBatches(BatchedSweeperTestSuite):
     """Sweeps in several batches: job numbers go on where the last batch ended."""
 

@@ -1,28 +1,70 @@
-"""Puts the launcher's schema into Hydra's config group ``hydra/launcher``, as ``flyte`` and as ``hydraflyte``.
+"""Offers the launcher's schema in Hydra's config group ``hydra/launcher``, as ``flyte`` and as ``hydraflyte``.
 
-Executed in every Hydra program, and again if it was already imported: small, and no identity is relied on.
-Hydra 1.3 executes it before it is in ``sys.modules``, where a dataclass cannot resolve postponed annotations.
-The schema derives from Hydra's basic launcher's, or ``@hydra.main(config_name="hydra/launcher/flyte")`` could
-not merge it onto the basic launcher, which is always chosen there.
+A config source of its own instead of two entries in the ``ConfigStore``: the schema is built only in programs that
+choose the launcher, and another package that stores its own ``flyte`` is noticed, whichever is imported last.
+Executed in every Hydra program: small, imports nothing of hydraflyte, and no identity is relied on.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncherConf
-from hydra.core.config_store import ConfigStore
+import builtins
+import sys
 
-from hydraflyte.config import LauncherConfig
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-LAUNCHER_NAMES = ("flyte", "hydraflyte")
+GROUP = "hydra/launcher"
+NAMES = ("flyte", "hydraflyte")
 PROVIDER = "hydraflyte"
+SCHEME = "hydraflyte"
+
+_GROUPS = ("", "hydra", GROUP)
+_CONFIGS = tuple(f"{GROUP}/{name}" for name in NAMES)
 
 
-@dataclass
-class FlyteLauncherConf(LauncherConfig, BasicLauncherConf):  # type: ignore[misc]  # Hydra has no type information
-    """The schema as Hydra sees it."""
+class FlyteLauncherSource(ConfigSource):  # type: ignore[misc]  # Hydra has no type information
+    """The two configs, built when Hydra loads them."""
 
-    _target_: str = "hydra_plugins.hydraflyte_launcher.launcher.FlyteLauncher"
+    @staticmethod
+    def scheme() -> str:
+        return SCHEME
+
+    def available(self) -> bool:
+        return True
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        path = config_path.removesuffix(".yaml")
+        if path not in _CONFIGS:
+            raise ConfigLoadError(f"Config not found: {config_path}")
+        from hydra_plugins.hydraflyte_launcher._schema import launcher_node
+
+        config, package = launcher_node(path.rpartition("/")[2], sys.argv[1:])
+        return ConfigResult(config=config, path=f"{SCHEME}://", provider=PROVIDER, header={"package": package})
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path.strip("/") in _GROUPS
+
+    def is_config(self, config_path: str) -> bool:
+        path = config_path.removesuffix(".yaml")
+        if path not in _CONFIGS:
+            return False
+        from hydra_plugins.hydraflyte_launcher._claims import is_left_to_others
+
+        return not is_left_to_others(path.rpartition("/")[2])
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> builtins.list[str]:
+        path = config_path.strip("/")
+        if path == GROUP and results_filter in (None, ObjectType.CONFIG):
+            return list(NAMES)
+        if path in ("", "hydra") and results_filter in (None, ObjectType.GROUP):
+            return ["hydra" if path == "" else "launcher"]
+        return []
 
 
-for _name in LAUNCHER_NAMES:
-    ConfigStore.instance().store(group="hydra/launcher", name=_name, node=FlyteLauncherConf, provider=PROVIDER)
+class FlyteLauncherSearchPath(SearchPathPlugin):  # type: ignore[misc]  # Hydra has no type information
+    """Hydra asks every search path plugin at the start of a program, before it composes the config."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(PROVIDER, f"{SCHEME}://")

@@ -10,10 +10,13 @@ import hashlib
 import json
 import os
 import secrets
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +27,6 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from hydraflyte.config import ExecutionEnvironment, LauncherConfig, OnFailure
 from hydraflyte.errors import HydraFlyteError
-from hydraflyte.launcher.claims import other_claims, warning_about_claims
 from hydraflyte.launcher.discover import WorkflowSource, discover
 from hydraflyte.launcher.endpoint import Endpoint, means_embedded, resolve_endpoint
 from hydraflyte.launcher.execute import (
@@ -85,9 +87,6 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
     settings = read_settings(request.config)
     jobs = compose_jobs(request)
     report = SweepReport([(job.number, job.overrides) for job in jobs], stream=sys.stdout)
-    claims = other_claims()
-    if claims:
-        report.line(warning_about_claims(claims))
     if settings.execution_environment is ExecutionEnvironment.local:
         make_sweep_dir(request)
         return run_jobs_here(request, jobs)
@@ -208,7 +207,7 @@ def _run_jobs(
     )
     steps = sweep.run_all(tuple(jobs)) if settings.wait else sweep.submit_all(tuple(jobs))
     try:
-        with report:
+        with _keyboard_interrupts(), report:
             for step in steps:
                 result = _result(step, prepared, report)
                 end_job(request, jobs[step.number], returns[step.number], result)
@@ -219,6 +218,19 @@ def _run_jobs(
         raise SystemExit(130) from None  # 128 + SIGINT
     report.summary(client.endpoint.front_page)
     return [returns[job.number] for job in prepared.jobs]
+
+
+@contextmanager
+def _keyboard_interrupts() -> Iterator[None]:
+    """Let an interrupt arrive as KeyboardInterrupt: flytekit, once imported, turns it into a silent exit(1)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _requests(

@@ -76,7 +76,7 @@ def test_a_config_file_without_an_endpoint_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("logger:\n  level: 1\n")
 
-    with pytest.raises(ConfigError, match="names no admin.endpoint"):
+    with pytest.raises(ConfigError, match=r"names no admin\.endpoint"):
         resolve_endpoint(str(path), None, {})
 
 

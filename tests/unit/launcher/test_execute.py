@@ -10,6 +10,7 @@ from flyteidl.admin import execution_pb2, launch_plan_pb2
 from flyteidl.core import identifier_pb2
 from flytekit import workflow
 from flytekit.core.interface import Interface, transform_function_to_interface
+from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
 from hydraflyte.errors import ExecutionError, InputsError
 from hydraflyte.launcher.execute import (
@@ -22,7 +23,6 @@ from hydraflyte.launcher.execute import (
     to_literals,
 )
 from hydraflyte.launcher.inputs import REQUIRED, JobInputs
-from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
 LAUNCH_PLAN = identifier_pb2.Identifier(
     resource_type=identifier_pb2.LAUNCH_PLAN,
@@ -92,7 +92,7 @@ def test_submitting_twice_starts_one_execution() -> None:
 def test_a_refused_job_is_named() -> None:
     request = execution_request(LAUNCH_PLAN, IDENTITY, to_literals(JobInputs(values={}, types={})), {})
 
-    with pytest.raises(ExecutionError, match="^Job 2 was not accepted: refused: NOT_FOUND"):
+    with pytest.raises(ExecutionError, match=r"^Job 2 was not accepted: refused: NOT_FOUND"):
         submit(ScriptedFlyteClient(), 2, request)
 
 

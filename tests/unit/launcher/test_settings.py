@@ -49,7 +49,7 @@ def test_an_endpoint_is_a_word_an_address_or_a_file(endpoint: str) -> None:
 
 
 def test_a_misspelt_endpoint_is_refused_with_the_nearest_word() -> None:
-    with pytest.raises(ConfigError, match="hydra.launcher.endpoint='embeded' is neither") as caught:
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.endpoint='embeded' is neither") as caught:
         LauncherConfig(endpoint="embeded")
 
     assert caught.value.hint == "did you mean hydra.launcher.endpoint=embedded?"

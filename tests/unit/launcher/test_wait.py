@@ -10,11 +10,11 @@ import pytest
 from flyteidl.admin import execution_pb2, launch_plan_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2
+from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
 from hydraflyte.errors import BackendUnavailableError, ExecutionError, ExecutionFailedError
 from hydraflyte.launcher.execute import Submission, submit
 from hydraflyte.launcher.wait import Outcome, Sweep, Watcher
-from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
 Phase = core_execution_pb2.WorkflowExecution
 LAUNCH_PLAN = identifier_pb2.Identifier(
