@@ -7,9 +7,11 @@ import json
 import os
 import signal
 import sys
+import venv
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import click
 import pytest
 from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals, with_dest_dir
 
@@ -313,6 +315,27 @@ def test_an_interpreter_that_ends_at_once_fails_the_attempt_with_what_it_printed
     assert (end.failure.code, end.failure.is_retryable) == ("BadTaskDefinition", False)
     assert "ended 3 times before it could start a task" in end.failure.message
     assert "libpython is missing" in end.failure.message
+
+
+def test_a_library_installed_meanwhile_is_met_by_a_new_zygote(bench):
+    venv.create(bench.root / "venv", system_site_packages=True, symlinks=True)
+    python = bench.root / "venv" / "bin" / "python"
+    (site_packages,) = (bench.root / "venv" / "lib").glob("python*/site-packages")
+    (site_packages / "base.pth").write_text(f"import site; site.addsitedir('{Path(click.__file__).parents[1]}')\n")
+
+    async def story():
+        async with opened(bench, python=str(python)) as (executor, sink):
+            executor.start(bench.attempt("double", attempt_id("a")))
+            await sink.next_end()
+            before = executor.zygote_pids()
+            (site_packages / "new_library.py").write_text("")
+            executor.start(bench.attempt("double", attempt_id("b")))
+            return before, await sink.next_end(), executor.zygote_pids()
+
+    before, end, after = asyncio.run(story())
+
+    assert end == AttemptSucceeded(attempt=attempt_id("b"), outputs=literals(o0=6))
+    assert before != after
 
 
 # aborting

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import threading
+import traceback
 import types
 from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
@@ -51,16 +52,32 @@ class Refusal(Exception):
     """The attempt cannot be started, however often it is tried."""
 
 
-def run(job: Job, *, parent: int, flytekit_error: str | None) -> NoReturn:
+class Origin(NamedTuple):
+    """The zygote that a child comes from.
+
+    Attributes:
+        pid: its process id.
+        flytekit_error: why flytekit cannot be imported in this interpreter, or None.
+        is_outdated: whether libraries were installed or removed since it imported flytekit.
+    """
+
+    pid: int
+    flytekit_error: str | None
+    is_outdated: bool
+
+
+def run(job: Job, origin: Origin) -> NoReturn:
     """Turn this freshly forked process into the attempt, and end with its exit status."""
     code = 1
     try:
-        _become_process(job, parent)
-        code = _run_command(job, flytekit_error)
+        _become_process(job, origin.pid)
+        code = _run_command(job, origin)
     except Refusal as refusal:
         code = _report_refusal(job, str(refusal))
     except (command.CommandError, archive.ArchiveError, OSError) as error:
         code = _report_refusal(job, f"the attempt could not be set up: {error}")
+    except BaseException:  # the border of the task process: a defect of ours is at least seen in the attempt's log
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -109,7 +126,7 @@ def _close_all_but_streams() -> None:
                 os.close(int(name))
 
 
-def _run_command(job: Job, flytekit_error: str | None) -> int:
+def _run_command(job: Job, origin: Origin) -> int:
     asked = command.parse(job.argv)
     if asked.bundle is not None:
         _unpack(asked.bundle, job.work)
@@ -117,10 +134,9 @@ def _run_command(job: Job, flytekit_error: str | None) -> int:
         _append_to_python_path(job.work)
     if not asked.is_flytekit:
         _execute(asked.program, asked.args)
-    if flytekit_error is not None:
-        raise Refusal(_explain_missing_flytekit(flytekit_error))
-    reason = flytekit_process.needs_fresh_interpreter(os.environ, job.work)
-    if reason is not None:
+    if origin.flytekit_error is not None:
+        raise Refusal(_explain_missing_flytekit(origin.flytekit_error))
+    if origin.is_outdated or flytekit_process.needs_fresh_interpreter(os.environ, job.work) is not None:
         _execute_flytekit(asked.program, asked.args)
     preload.renew_libraries()
     before = list(sys.modules)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from . import command
 
+Dates = tuple[int, ...]
 Key = tuple[object, ...]  # attempts with equal keys may share a process that imported their libraries
 
 _PER_ATTEMPT = frozenset(("FLYTE_ATTEMPT_NUMBER", "FLYTE_EXECUTION_URL", "FLYTE_K8S_ARRAY_INDEX", "TMPDIR"))
@@ -46,6 +47,12 @@ def shared_environment(env: Mapping[str, str]) -> dict[str, str]:
         for name, text in env.items()
         if name not in _PER_ATTEMPT and not name.startswith(_PER_ATTEMPT_PREFIXES)
     }
+
+
+def date_libraries() -> Dates:
+    """Return when something was last installed or removed in each folder of installed libraries."""
+    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    return tuple(os.stat(folder).st_mtime_ns for folder in sorted(folders) if os.path.isdir(folder))
 
 
 def list_libraries(already: Iterable[str]) -> list[str]:

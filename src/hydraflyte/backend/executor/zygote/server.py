@@ -56,13 +56,17 @@ class Zygote:
     Args:
         control: stream to the backend. Owned from here on.
         flytekit_error: why flytekit cannot be imported in this interpreter, or None.
+        installed: when libraries were last installed, before this process imported the first of them.
         is_branch: whether this is the second level, which makes no branches of its own.
     """
 
-    def __init__(self, control: socket.socket, flytekit_error: str | None, *, is_branch: bool = False) -> None:
+    def __init__(
+        self, control: socket.socket, flytekit_error: str | None, installed: preload.Dates, *, is_branch: bool = False
+    ) -> None:
         self._control = control
         self._flytekit_error = flytekit_error
         self._is_branch = is_branch
+        self._installed = installed
         self._branches = Branches()
         self._reader = FrameReader()
         self._attempts: dict[int, Attempt] = {}
@@ -119,10 +123,19 @@ class Zygote:
             return False
         for message in self._reader.feed(data):
             if message["type"] == "start":
+                if self._is_outdated() and self._is_idle():
+                    return False  # whoever is not answered starts on a new zygote
                 self._start(message)
             elif message["type"] == "abort":
                 self._abort(message["id"], message["grace_s"])
         return bool(data)
+
+    def _is_outdated(self) -> bool:
+        """Whether libraries were installed or removed since this process imported some of them."""
+        return preload.date_libraries() != self._installed
+
+    def _is_idle(self) -> bool:
+        return not self._attempts and all(branch.is_idle for branch in self._branches)
 
     def _start(self, message: Any) -> None:
         key = preload.key_of(message["argv"], message["env"])
@@ -143,13 +156,13 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             self._forget()
-            child.run(job, parent=zygote, flytekit_error=self._flytekit_error)
+            child.run(job, child.Origin(zygote, self._flytekit_error, self._is_outdated()))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
         return pid
 
     def _choose_branch(self, key: preload.Key | None, env: dict[str, str]) -> Branch | None:
         """Return the branch that should run an attempt of this key, or None for this level."""
-        if key is None or self._is_branch or not self._branches.libraries_for(key):
+        if key is None or self._is_branch or self._is_outdated() or not self._branches.libraries_for(key):
             return None
         found = self._branches.find(key)
         if found is None:
@@ -166,7 +179,7 @@ class Zygote:
         if pid == 0:
             ours.close()
             self._forget()
-            _become_branch(theirs, libraries, env)
+            _become_branch(theirs, libraries, env, self._installed)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
         theirs.close()
         branch = Branch(key, libraries, pid, ours)
@@ -338,7 +351,9 @@ def _was_oom_killed(attempt: Attempt, status: int) -> bool:
     return now is not None and attempt.oom_kills_at_start is not None and now > attempt.oom_kills_at_start
 
 
-def _become_branch(control: socket.socket, libraries: list[str], env: dict[str, str]) -> NoReturn:
+def _become_branch(
+    control: socket.socket, libraries: list[str], env: dict[str, str], installed: preload.Dates
+) -> NoReturn:
     """Turn this freshly forked process into a second-level zygote, and serve until the first level is gone."""
     code = 1
     try:
@@ -348,7 +363,7 @@ def _become_branch(control: socket.socket, libraries: list[str], env: dict[str, 
         if reason is None:
             gc.collect()
             gc.freeze()
-            Zygote(control, None, is_branch=True).serve()
+            Zygote(control, None, installed, is_branch=True).serve()
         else:
             control.sendall(encode({"type": "unfit", "reason": reason}))
         code = 0
@@ -361,8 +376,9 @@ def main(arguments: Sequence[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     gc.disable()  # importing makes a million objects and no garbage
+    installed = preload.date_libraries()
     error = flytekit_process.load()
     gc.collect()
     gc.freeze()
     gc.enable()
-    Zygote(control, error).serve()
+    Zygote(control, error, installed).serve()
