@@ -58,7 +58,7 @@ def resolve_endpoint(setting: str, insecure: bool | None, environ: Mapping[str, 
         BackendStartError: the embedded backend is meant, none runs and it cannot start.
     """
     if means_embedded(setting, environ):
-        return _embedded()
+        return _embedded(environ)
     if setting == "auto":
         found = client_config_of_other_tools(environ)
         assert found is not None, "else the embedded backend is meant"
@@ -89,10 +89,10 @@ def client_config_of_other_tools(environ: Mapping[str, str]) -> Path | None:
     return usual if usual.is_file() else None
 
 
-def _embedded() -> Endpoint:
+def _embedded(environ: Mapping[str, str]) -> Endpoint:
     from hydraflyte.embedded import ensure_backend
 
-    backend = ensure_backend()
+    backend = ensure_backend(environ=environ)
     parts = urlsplit(backend.console_url)
     return Endpoint(
         target=backend.endpoint,

@@ -82,8 +82,9 @@ class ScriptedFlyteClient:
     def create(self, identifier: identifier_pb2.Identifier, spec: Message) -> Creation:
         key = identifier.SerializeToString(deterministic=True)
         with self._lock:
+            is_new = key not in self._entities
             known = self._entities.setdefault(key, spec)
-        if known is spec:
+        if is_new:
             self.created.append(identifier.name)
             return Creation.CREATED
         if known == spec:

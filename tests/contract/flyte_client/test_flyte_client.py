@@ -1,0 +1,166 @@
+"""What every ``FlyteClient`` does: the scripted one of the unit tests, and the real one on a real backend."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flyteidl.admin import execution_pb2, task_pb2
+from flyteidl.core import execution_pb2 as core_execution_pb2
+from flyteidl.core import identifier_pb2
+from flytekit import task, workflow
+from tests.unit.launcher.scripted_client import ScriptedFlyteClient
+
+from hydraflyte.errors import BackendRefusedError, BackendUnavailableError
+from hydraflyte.launcher.endpoint import resolve_endpoint
+from hydraflyte.launcher.register import RegistrationPlan, SerializedEntity, register, serialize
+from hydraflyte.launcher.remote import Creation, FlyteClient, GrpcFlyteClient, Upload
+
+Phase = core_execution_pb2.WorkflowExecution
+ENDED = (Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED)
+
+
+@task
+def nothing(x: int) -> int:
+    return x
+
+
+@workflow
+def idle(x: int = 1) -> int:
+    return nothing(x=x)
+
+
+@pytest.fixture(params=["scripted", "real"])
+def client(request: pytest.FixtureRequest) -> Iterator[FlyteClient]:
+    if request.param == "scripted":
+        yield ScriptedFlyteClient()
+        return
+    backend = request.getfixturevalue("flyte_backend")
+    real = GrpcFlyteClient(resolve_endpoint("embedded", None, {"HYDRAFLYTE_HOME": backend.home}))
+    yield real
+    real.close()
+
+
+@pytest.fixture
+def entities() -> tuple[SerializedEntity, ...]:
+    """A task, its workflow and its launch plan, under a version of their own."""
+    plan = RegistrationPlan(
+        project="flytesnacks",
+        domain="development",
+        version=uuid.uuid4().hex,
+        image=None,
+        environment={},
+        bundle_uri=None,
+        key="",
+    )
+    return serialize(idle, (nothing, idle), plan)
+
+
+def execution_of(entities: tuple[SerializedEntity, ...]) -> execution_pb2.ExecutionCreateRequest:
+    request = execution_pb2.ExecutionCreateRequest(
+        project="flytesnacks", domain="development", name=f"e{uuid.uuid4().hex[:16]}"
+    )
+    request.spec.launch_plan.CopyFrom(entities[-1].identifier)
+    request.inputs.literals["x"].scalar.primitive.integer = 1
+    return request
+
+
+def test_what_is_not_registered_is_none(client: FlyteClient, entities: tuple[SerializedEntity, ...]) -> None:
+    assert [client.fetch(entity.identifier) for entity in entities] == [None, None, None]
+
+
+def test_what_was_created_can_be_fetched(client: FlyteClient, entities: tuple[SerializedEntity, ...]) -> None:
+    created = [client.create(entity.identifier, entity.spec) for entity in entities]
+
+    assert created == [Creation.CREATED] * 3
+    for entity in entities:
+        found = client.fetch(entity.identifier)
+        assert found is not None
+        assert found.id == entity.identifier  # type: ignore[attr-defined]  # Task, Workflow or LaunchPlan
+
+
+def test_creating_the_same_again_changes_nothing(client: FlyteClient, entities: tuple[SerializedEntity, ...]) -> None:
+    register(client, entities)
+
+    assert [client.create(entity.identifier, entity.spec) for entity in entities] == [Creation.UNCHANGED] * 3
+
+
+def test_other_content_under_the_same_version_is_refused(
+    client: FlyteClient, entities: tuple[SerializedEntity, ...]
+) -> None:
+    register(client, entities)
+    changed = task_pb2.TaskSpec()
+    changed.CopyFrom(entities[0].spec)
+    changed.template.container.image = "another:1"
+
+    with pytest.raises(BackendRefusedError) as caught:
+        client.create(entities[0].identifier, changed)
+
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+def test_a_file_is_stored_under_an_address_that_follows_its_content(client: FlyteClient, tmp_path: Path) -> None:
+    path = tmp_path / "code.tar.gz"
+    path.write_bytes(b"code" * 5000)
+    file = Upload(path=path, digest_md5=hashlib.md5(path.read_bytes()).digest())
+
+    first = client.upload("flytesnacks", "development", file)
+    second = client.upload("flytesnacks", "development", file)
+
+    assert first == second
+    assert first.endswith("/code.tar.gz")
+
+
+def test_an_execution_is_started_once_however_often_it_is_asked_for(
+    client: FlyteClient, entities: tuple[SerializedEntity, ...]
+) -> None:
+    register(client, entities)
+    request = execution_of(entities)
+
+    first, second = client.create_execution(request), client.create_execution(request)
+
+    assert first == second
+    assert first.name == request.name
+
+
+def test_an_execution_of_nothing_registered_is_refused(
+    client: FlyteClient, entities: tuple[SerializedEntity, ...]
+) -> None:
+    with pytest.raises(BackendRefusedError):
+        client.create_execution(execution_of(entities))
+
+
+def test_an_execution_can_be_followed_to_its_end_and_ended_no_more(
+    client: FlyteClient, entities: tuple[SerializedEntity, ...]
+) -> None:
+    register(client, entities)
+    execution = client.create_execution(execution_of(entities))
+
+    phase = Phase.UNDEFINED
+    while phase not in ENDED:  # the suite's timeout ends a client that never gets there
+        phase = client.get_execution(execution, patience_s=2.0).closure.phase
+    client.terminate(execution, "too late")
+
+    assert client.get_execution(execution, patience_s=0.0).id == execution
+
+
+def test_an_execution_that_does_not_exist_is_refused(client: FlyteClient) -> None:
+    missing = identifier_pb2.WorkflowExecutionIdentifier(project="flytesnacks", domain="development", name="nowhere")
+
+    with pytest.raises(BackendRefusedError) as caught:
+        client.get_execution(missing, patience_s=0.0)
+
+    assert caught.value.code == "NOT_FOUND"
+
+
+def test_a_backend_that_is_not_there_is_named() -> None:
+    client = GrpcFlyteClient(resolve_endpoint("127.0.0.1:1", None, {}))
+
+    with pytest.raises(BackendUnavailableError, match=r"^No Flyte backend answers at 127\.0\.0\.1:1") as caught:
+        client.fetch(identifier_pb2.Identifier(resource_type=identifier_pb2.TASK))
+    client.close()
+
+    assert "hydra.launcher.endpoint" in caught.value.hint

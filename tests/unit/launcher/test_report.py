@@ -1,0 +1,94 @@
+"""What is shown of a launch."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+from flyteidl.core import identifier_pb2, literals_pb2
+
+from hydraflyte.errors import ExecutionError
+from hydraflyte.launcher.execute import Submission
+from hydraflyte.launcher.report import SweepReport
+from hydraflyte.launcher.wait import NOT_STARTED, Outcome
+
+LINK = "http://127.0.0.1:30081/console/projects/flytesnacks/domains/development/executions/fit-" + "x" * 60
+
+
+def submission(number: int) -> Submission:
+    return Submission(number=number, execution=identifier_pb2.WorkflowExecutionIdentifier(), link=LINK)
+
+
+def succeeded(number: int) -> Outcome:
+    outputs = literals_pb2.LiteralMap()
+    return Outcome(number=number, phase="SUCCEEDED", link=LINK, duration=timedelta(seconds=2.34), outputs=outputs)
+
+
+def shown(report: SweepReport, stream: io.StringIO) -> list[str]:
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_there_is_one_line_per_event_and_a_table_at_the_end() -> None:
+    stream = io.StringIO()
+    report = SweepReport([(0, ["lr=0.1"]), (1, ["lr=0.2"])], stream=stream)
+
+    with report:
+        report.submitted(submission(0))
+        report.ended(succeeded(0), 0.9)
+    report.summary("http://127.0.0.1:30081/console")
+
+    lines = shown(report, stream)
+    assert lines[0] == f"job 0 [lr=0.1] submitted: {LINK}"
+    assert lines[1] == "job 0 [lr=0.1] SUCCEEDED after 2.3 s: 0.9"
+    assert [cell.strip() for cell in lines[3].split("|")[1:-1]] == [
+        "job", "overrides", "phase", "duration", "output", "link",
+    ]  # fmt: skip
+    assert [cell.strip() for cell in lines[5].split("|")[1:-1]] == ["0", "lr=0.1", "SUCCEEDED", "2.3 s", "0.9", LINK]
+    assert [cell.strip() for cell in lines[6].split("|")[1:-1]] == ["1", "lr=0.2", "-", "", "", ""]
+    assert lines[-1] == "console: http://127.0.0.1:30081/console"
+
+
+def test_a_failed_job_is_shown_with_its_whole_error_at_once() -> None:
+    stream = io.StringIO()
+    report = SweepReport([(0, [])], stream=stream)
+    error = ExecutionError("Job 0 ended FAILED: ValueError: x", hint="see the log")
+
+    report.ended(Outcome(number=0, phase="FAILED", link=LINK, error=error), None)
+
+    assert shown(report, stream) == ["job 0 FAILED", "Job 0 ended FAILED: ValueError: x", "hint: see the log"]
+
+
+def test_a_job_that_never_started_takes_one_line() -> None:
+    stream = io.StringIO()
+    report = SweepReport([(3, ["lr=1"])], stream=stream)
+    error = ExecutionError("Job 3 was not started, because another job failed.", hint="…")
+
+    report.ended(Outcome(number=3, phase=NOT_STARTED, error=error), None)
+
+    assert shown(report, stream) == ["job 3 [lr=1] not started: Job 3 was not started, because another job failed."]
+
+
+def test_brackets_and_colons_of_overrides_are_shown_as_they_are() -> None:
+    stream = io.StringIO()
+    report = SweepReport([(0, ["layers=[1,2]", "name=:smile:"])], stream=stream)
+
+    report.submitted(submission(0))
+
+    assert shown(report, stream)[0].startswith("job 0 [layers=[1,2] name=:smile:] submitted: http")
+
+
+def test_a_long_output_is_shortened_in_the_table() -> None:
+    stream = io.StringIO()
+    report = SweepReport([(0, [])], stream=stream)
+
+    report.ended(succeeded(0), "x" * 500)
+
+    assert shown(report, stream)[0] == "job 0 SUCCEEDED after 2.3 s: '" + "x" * 58 + "…"
+
+
+def test_an_interrupt_without_executions_says_so() -> None:
+    stream = io.StringIO()
+
+    SweepReport([(0, [])], stream=stream).interrupted(())
+
+    assert shown(SweepReport([], stream=stream), stream) == ["Interrupted. No execution is under way."]
