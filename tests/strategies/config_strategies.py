@@ -139,13 +139,27 @@ def _unions(draw: st.DrawFn) -> Field:
     return Union[tuple(members)], fitting
 
 
+def _container_unions() -> st.SearchStrategy[Field]:
+    """Make unions with containers and schemas in them, which OmegaConf knows since 2.4."""
+    layers = st.builds(Layer, width=integers)
+    return st.sampled_from(
+        [
+            (Union[Layer, int], st.one_of(layers, integers)),
+            (Optional[Union[List[int], str]], st.one_of(st.none(), st.lists(integers, max_size=2), texts)),
+            (Union[Dict[str, int], bool], st.one_of(st.dictionaries(names, integers, max_size=2), st.booleans())),
+            (Union[Layer, Source], st.one_of(layers, st.builds(Source, path=paths))),
+        ]
+    )
+
+
 @st.composite
 def _choices(draw: st.DrawFn) -> Field:
     members = draw(st.lists(st.sampled_from(["a", "b", 1, 2, Color.RED]), min_size=1, max_size=3, unique=True))
     return typing.Literal[tuple(members)], st.sampled_from(members)
 
 
-_leaf_fields = st.one_of(st.sampled_from(list(_SIMPLE.items())), _unions(), *([_choices()] if HAS_TUPLES else []))
+_newer_fields = [_choices(), _container_unions()] if HAS_TUPLES else []
+_leaf_fields = st.one_of(st.sampled_from(list(_SIMPLE.items())), _unions(), *_newer_fields)
 
 
 @st.composite
@@ -171,9 +185,8 @@ def _make_class(annotations: dict[str, Any], *, use_attrs: bool, frozen: bool) -
     return cls
 
 
-_fields = st.recursive(
-    _leaf_fields, lambda inner: st.one_of(inner.flatmap(_collections_of), _schema_fields(inner)), max_leaves=5
-)
+_flat_fields = st.one_of(_leaf_fields, _leaf_fields.flatmap(_collections_of), _schema_fields(_leaf_fields))
+_fields = st.one_of(_flat_fields, _flat_fields.flatmap(_collections_of), _schema_fields(_flat_fields))
 
 
 @st.composite

@@ -7,7 +7,6 @@ must be a dataclass, an attrs class or an enum.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import importlib
 import sys
@@ -45,7 +44,9 @@ def _importable_name(cls: type) -> str:
 
 def is_structured(cls: Any) -> bool:
     """Say whether ``cls`` is a class that OmegaConf takes as a schema: a dataclass or an attrs class."""
-    return isinstance(cls, type) and (dataclasses.is_dataclass(cls) or "__attrs_attrs__" in vars(cls))
+    return isinstance(cls, type) and any(
+        marker in vars(base) for base in cls.__mro__ for marker in ("__dataclass_fields__", "__attrs_attrs__")
+    )
 
 
 def named_classes(roots: Iterable[type]) -> dict[tuple[str, str], type]:

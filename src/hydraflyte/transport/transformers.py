@@ -55,9 +55,9 @@ class ConfigTransformer(TypeTransformer):  # type: ignore[misc]  # flytekit has 
         return LiteralType(simple=SimpleType.STRUCT)
 
     def assert_type(self, t: Any, v: Any) -> None:
-        """Accept the container itself, and a plain dict or list, as clients pass for a workflow's input."""
-        if not isinstance(v, self._config_class | self._plain_class):
-            raise TypeTransformerFailedError(f"Expected a {self._config_class.__name__}, got a {type(v).__name__}")
+        """Accept the container itself, and what it can be made of: a plain dict or list, an instance of a schema."""
+        if not (isinstance(v, self._config_class) or self._can_be_made_of(v)):
+            raise self._wrong_type(v)
 
     def to_literal(self, ctx: Any, python_val: Any, python_type: Any, expected: Any) -> Literal:
         """Write a config.
@@ -66,12 +66,10 @@ class ConfigTransformer(TypeTransformer):  # type: ignore[misc]  # flytekit has 
             TypeTransformerFailedError: if it is another type.
             TransportError: if it holds what cannot travel.
         """
-        is_in_union = expected is not None and expected.structure is not None and bool(expected.structure.tag)
         if not isinstance(python_val, self._config_class):
-            if is_in_union or not isinstance(python_val, self._plain_class):  # the union has another variant for it
-                raise TypeTransformerFailedError(
-                    f"Expected a {self._config_class.__name__}, got a {type(python_val).__name__}"
-                )
+            is_in_union = expected is not None and expected.structure is not None and bool(expected.structure.tag)
+            if is_in_union or not self._can_be_made_of(python_val):  # the union may have a variant of its own for it
+                raise self._wrong_type(python_val)
             python_val = OmegaConf.create(python_val)
         settings, _ = _read_annotation(python_type)
         if settings.encoding is Encoding.PLUGIN and self._older is not None:
@@ -104,9 +102,16 @@ class ConfigTransformer(TypeTransformer):  # type: ignore[misc]  # flytekit has 
         """Show a config as YAML on Flyte's decks."""
         return f"<pre>{html.escape(OmegaConf.to_yaml(python_val))}</pre>"
 
-    @property
-    def _plain_class(self) -> type[Any]:
-        return dict if self._config_class is DictConfig else list
+    def _can_be_made_of(self, value: Any) -> bool:
+        if self._config_class is DictConfig:
+            return isinstance(value, dict) or is_structured(type(value))
+        return isinstance(value, list)
+
+    def _wrong_type(self, value: Any) -> Exception:
+        error: Exception = TypeTransformerFailedError(
+            f"Expected a {self._config_class.__name__}, got a {type(value).__name__}"
+        )
+        return error
 
     def _read(self, lv: Literal, finder: ClassFinder, settings: TransportSettings) -> Any:
         scalar = lv.scalar if lv is not None else None

@@ -177,6 +177,13 @@ def test_plain_json_becomes_a_config(write, read):
     assert read(write([1, 2], ListConfig), ListConfig) == [1, 2]
 
 
+def test_an_instance_of_a_schema_becomes_a_config(write, read):
+    found = read(write(TrainConf(epochs=8), DictConfig), DictConfig)
+
+    assert OmegaConf.get_type(found) is TrainConf
+    assert found.total == 8
+
+
 def test_a_dict_config_is_no_list_config(write, read):
     literal = write(OmegaConf.create({"a": 1}))
 
