@@ -19,7 +19,7 @@ from omegaconf import AnyNode, OmegaConf
 from hydraflyte.transport.annotations import describe
 from hydraflyte.transport.classes import class_reference
 from hydraflyte.transport.errors import TransportError
-from hydraflyte.transport.interpolations import NOTHING, Interpolations, Kept
+from hydraflyte.transport.interpolations import NOTHING, Interpolations, Kept, Resolved
 from hydraflyte.transport.nodes import (
     BOX_KINDS,
     LEAF_KINDS,
@@ -101,9 +101,9 @@ class _Encoder:
         if depth > self._settings.max_depth:
             raise _too_deep(self._settings)
         if type(content) is str and "${" in content:
-            outcome = self._interpolations.outcome(node, content)
+            outcome = self._outcome(node, content)
             if not isinstance(outcome, Kept):
-                return self._node(outcome.value, depth + 1)
+                return self._resolved(outcome.value, depth)
         flags = effective_flags(node) if node is self._top else node._metadata.flags
         facts = facts_of(node, kind, flags)
         if isinstance(content, dict):
@@ -118,9 +118,12 @@ class _Encoder:
         ids: list[int] = []
         keys: list[Any] = []
         values: list[Plain] = []
+        needs_pairs = False
         for key, child in content.items():
             if type(key) is not str or not key.isascii():
                 key, name_id = self._key(key)
+                # NaN is not found again, and readers in Go have no bytes as keys.
+                needs_pairs = needs_pairs or key != key or type(key) is bytes
                 if name_id:
                     names[len(keys)] = name_id
             value, shape_id = self._node(child, depth + 1)
@@ -128,7 +131,7 @@ class _Encoder:
             values.append(value)
             ids.append(shape_id)
         plain = dict(zip(keys, values, strict=True))
-        if len(plain) < len(keys) or any(key != key for key in keys):  # keys that look alike when plain, or NaN
+        if needs_pairs or len(plain) < len(keys):  # fewer: some look alike when plain
             pairs = [list(pair) for pair in zip(keys, values, strict=True)]
             fields = _fields(range(len(keys)), ids)
             return pairs, self._box_shape(facts, fields=fields, names=names, pairs=True)
@@ -149,7 +152,7 @@ class _Encoder:
         content = node._content
         facts = facts_of(node, "union", node._metadata.flags)
         if type(content) is str and "${" in content:
-            outcome = self._interpolations.outcome(node, content)
+            outcome = self._outcome(node, content)
             if not isinstance(outcome, Kept):
                 return self._resolved(outcome.value, depth)
         if content is None or isinstance(content, str):
@@ -197,12 +200,12 @@ class _Encoder:
         plain: Plain = None
         how: dict[str, Any] = {}
         if type(value) is str and "${" in value:
-            outcome = self._interpolations.outcome(node, value)
+            outcome = self._outcome(node, value)
             if isinstance(outcome, Kept):
                 plain, how = _shown(outcome, value, fits(kind, outcome.shown, annotation))
             elif is_config(outcome.value):
                 return self._resolved(outcome.value, depth)
-            elif self._settings.resolve is Resolve.ALL or _can_travel(outcome.value):
+            else:
                 value = outcome.value
         if not how:
             plain, how = _plain_value(value, where=node)
@@ -210,6 +213,14 @@ class _Encoder:
             return plain, 0
         flags = sorted_flags(metadata.flags)
         return plain, self._leaf_shape(kind, annotation, metadata.optional, flags, how)
+
+    def _outcome(self, node: Any, text: str) -> Kept | Resolved:
+        outcome = self._interpolations.outcome(node, text)
+        if isinstance(outcome, Kept) or is_config(outcome.value) or _can_travel(outcome.value):
+            return outcome
+        if self._settings.resolve is Resolve.ALL:
+            raise _cannot_travel(node, type(outcome.value))
+        return Kept(NOTHING)
 
     def _resolved(self, value: Any, depth: int) -> tuple[Plain, int]:
         if not is_config(value):

@@ -155,6 +155,19 @@ def test_possible_leaves_what_cannot_travel(trip, resolvers):
     assert OmegaConf.to_container(found) == {"day": "${today:}"}
 
 
+def test_a_container_that_points_to_a_value_becomes_that_value_or_stays(trip, resolvers):
+    config = OmegaConf.create({"a": 1, "day": "${today:}"})
+    config.b = DictConfig("${a}")
+    config.c = DictConfig("${day}")
+
+    with using(TransportSettings(resolve=Resolve.POSSIBLE)):
+        found = trip(config)
+
+    assert OmegaConf.to_container(found) == {"a": 1, "day": "${today:}", "b": 1, "c": "${day}"}
+    with using(TransportSettings(resolve=Resolve.ALL)), pytest.raises(TransportError, match=r"holds a datetime\.date"):
+        trip(config)
+
+
 def test_a_value_that_cannot_travel_is_named(write):
     config = OmegaConf.create({"a": {"b": [datetime.date(2020, 1, 1)]}}, flags={"allow_objects": True})
 
