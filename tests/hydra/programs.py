@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-QUIET = ("-W", "ignore:The version_base parameter:UserWarning", "-W", "ignore::DeprecationWarning")
+QUIET = ("-W", "ignore:The version_base parameter", "-W", "ignore::DeprecationWarning")
 
 NO_YAML = """
 import hydra
