@@ -8,8 +8,9 @@ that a run resolves before it does anything. Imported only when Hydra loads the 
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncherConf
@@ -42,7 +43,7 @@ def launcher_node(name: str, arguments: Sequence[str]) -> tuple[DictConfig, str 
     """
     if not is_named_without_multirun(name, arguments):
         return OmegaConf.structured(FlyteLauncherConf), None
-    OmegaConf.register_new_resolver(_RESOLVER, stop_unless_multirun, replace=True)
+    _register_resolver()
     return OmegaConf.create(_guarded_node(name)), "hydra"
 
 
@@ -62,6 +63,14 @@ def stop_unless_multirun(name: str, *, _root_: DictConfig) -> str:
             f"add -m (or hydra.mode=MULTIRUN); leave hydra/launcher={name} out to run here as plain Python."
         )
     return ""
+
+
+def _register_resolver() -> None:
+    """Register the guard; the function that does it has another name in OmegaConf 2.3 than in 2.4."""
+    register: Callable[..., None] = OmegaConf.register_resolver
+    if "replace" not in inspect.signature(register).parameters:
+        register = OmegaConf.register_new_resolver
+    register(_RESOLVER, stop_unless_multirun, replace=True)
 
 
 def _guarded_node(name: str) -> dict[str, object]:
