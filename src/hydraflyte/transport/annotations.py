@@ -144,6 +144,8 @@ def _rebuild_literal(arguments: list[Any], finder: ClassFinder) -> Any:
             if found is None or argument[3] not in found.__members__:
                 return UNAVAILABLE
             argument = found[argument[3]]
+        elif not isinstance(argument, str | int | bytes | None):
+            raise _unreadable(argument)
         choices.append(argument)
     if not choices:
         raise _unreadable(["Literal"])

@@ -309,6 +309,8 @@ def _converter(shape: Mapping[str, Any], finder: ClassFinder) -> Callable[[Plain
         if not is_special(text):
             raise damaged("an interpolation is none")
         return lambda plain: text
+    if not isinstance(how, str) or how not in _CONVERTERS:
+        raise damaged(f"{str(how)[:50]!r} is no way to write a value")
     return _CONVERTERS[how]
 
 

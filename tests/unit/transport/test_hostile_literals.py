@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 import sys
 import tracemalloc
 import warnings
@@ -191,7 +192,75 @@ def test_fifty_levels_and_ten_megabytes_are_fine(trip):
     assert found.key10499 == "x" * 1000
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz = settings(
+    max_examples=int(os.environ.get("HYDRAFLYTE_TRANSPORT_EXAMPLES", "1000")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def assert_error_or_config(packed, read):
+    """Read what may be anything; the config that comes out, if one does, is of use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TransportWarning)
+        try:
+            found = read(binary(packed))
+        except (TransportError, TypeTransformerFailedError):  # the latter for a config of another kind
+            return
+
+    assert isinstance(found, DictConfig)
+    assert repr(found)
+
+
+plain_data = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-3, 5), st.floats(), st.text(max_size=3), st.binary(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["a", "b", 0, 1, "root"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+names = st.sampled_from(["any", "int", "float", "str", "enum", "literal", "path", "dict", "list", "tuple", "union"])
+words = st.sampled_from(["Dict", "List", "Tuple", "Union", "Literal", "class", "enum", "int", "any", "unset", "..."])
+types = st.recursive(
+    st.one_of(words, plain_data, st.just(["class", __name__, "Conf"])), lambda inner: st.lists(inner, max_size=4)
+)
+numbers = st.one_of(st.integers(-1, 4), plain_data)
+tables = st.one_of(st.dictionaries(st.sampled_from(["a", "b", 0, 1, "0"]), numbers, max_size=2), plain_data)
+shapes = st.fixed_dictionaries(
+    {"node": st.one_of(names, plain_data)},
+    optional={
+        "type": types,
+        "ref_type": types,
+        "object_type": types,
+        "key_type": types,
+        "element_type": types,
+        "optional": plain_data,
+        "flags": st.one_of(st.dictionaries(st.sampled_from(["readonly", "x"]), st.booleans(), max_size=1), plain_data),
+        "fields": tables,
+        "names": tables,
+        "each": numbers,
+        "inner": numbers,
+        "pairs": plain_data,
+        "value": st.one_of(st.sampled_from(["path", "int", "text", "enum", "escaped", "interpolation"]), plain_data),
+        "enum": st.one_of(st.just([__name__, "Shade"]), plain_data),
+        "name": st.one_of(st.just("DARK"), plain_data),
+        "text": st.one_of(st.just("${a}"), plain_data),
+    },
+)
+
+
+@fuzz
+@given(tree=plain_data, found=st.lists(st.one_of(shapes, shapes, plain_data), max_size=4), root=numbers)
+def test_any_forged_shapes_are_an_error_or_a_config(tree, found, root, read):
+    envelope = {"form": 1, "root": root, "shapes": found}
+    forged = {"__hydraflyte__": {**envelope, "tree": tree}}
+    if isinstance(tree, dict):
+        forged = {**tree, "__hydraflyte__": envelope}
+
+    assert_error_or_config(msgpack.packb(forged), read)
+
+
+@fuzz
 @given(data=st.data())
 def test_any_damage_to_a_literal_is_an_error_or_a_config(data, read, write):
     config = OmegaConf.structured(Conf)
@@ -201,12 +270,4 @@ def test_any_damage_to_a_literal_is_an_error_or_a_config(data, read, write):
     for _ in range(data.draw(st.integers(1, 4))):
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TransportWarning)
-        try:
-            found = read(binary(bytes(packed)))
-        except (TransportError, TypeTransformerFailedError):  # the latter for a config of another kind
-            return
-
-    assert isinstance(found, DictConfig)
-    assert OmegaConf.to_container(found, enum_to_str=True) is not None
+    assert_error_or_config(bytes(packed), read)
