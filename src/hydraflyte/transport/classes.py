@@ -111,14 +111,14 @@ class ClassFinder:
             return None
         if found is not None and is_structured(found):
             return found
-        self._miss(f"{module}.{name}")
+        self.miss(f"{module}.{name}")
         return None
 
     def find_structured(self, module: object, name: object) -> type | None:
         """Like ``find``, for a dataclass or an attrs class."""
         found = self.find(module, name)
         if found is not None and not is_structured(found):  # an enum
-            self._miss(f"{module}.{name}")
+            self.miss(f"{module}.{name}")
             return None
         return found
 
@@ -126,9 +126,19 @@ class ClassFinder:
         """Like ``find``, for an enum."""
         found = self.find(module, name)
         if found is not None and not issubclass(found, enum.Enum):
-            self._miss(f"{module}.{name}")
+            self.miss(f"{module}.{name}")
             return None
         return found
+
+    def miss(self, name: str) -> None:
+        """Note that ``name`` is not to be had.
+
+        Raises:
+            TransportError: if the settings do not accept that.
+        """
+        if self._settings.missing_class is MissingClass.FAIL:
+            _fail(name)
+        self._missing[name] = None
 
     def warn_about_missing(self) -> None:
         """Warn once about all classes that were not found."""
@@ -160,11 +170,6 @@ class ClassFinder:
         except ImportError:
             return None
         return _look_up(module, name)
-
-    def _miss(self, name: str) -> None:
-        if self._settings.missing_class is MissingClass.FAIL:
-            _fail(name)
-        self._missing[name] = None
 
 
 def _look_up(module: str, name: str) -> type | None:

@@ -12,9 +12,8 @@ from typing import Any
 import msgpack
 from flytekit.core.constants import MESSAGEPACK
 
-from hydraflyte.transport.decode import damaged
 from hydraflyte.transport.encode import Document
-from hydraflyte.transport.errors import TransportError
+from hydraflyte.transport.errors import TransportError, damaged
 from hydraflyte.transport.settings import TransportSettings
 
 ENVELOPE = "__hydraflyte__"

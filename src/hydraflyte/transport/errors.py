@@ -15,3 +15,11 @@ class TransportError(HydraFlyteError):
 
 class TransportWarning(UserWarning):
     """A config arrived, but a class that it names is not available here: those nodes are plain."""
+
+
+def damaged(what: str) -> TransportError:
+    """Return the error for a literal that this package cannot have written."""
+    return TransportError(
+        f"The literal is not a readable config: {what}.",
+        hint="it is damaged, forged, or of a newer hydraflyte: write it again, or use the same version on both sides",
+    )

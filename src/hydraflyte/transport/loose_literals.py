@@ -10,8 +10,8 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from hydraflyte.transport.decode import damaged
 from hydraflyte.transport.document import unpack
+from hydraflyte.transport.errors import damaged
 from hydraflyte.transport.older_plugin import whole_numbers
 from hydraflyte.transport.settings import TransportSettings
 

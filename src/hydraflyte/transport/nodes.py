@@ -226,6 +226,11 @@ def fits(kind: str, value: Any, annotation: Any) -> bool:
     return kind == "any"
 
 
+def is_known(kind: str) -> bool:
+    """Say whether this OmegaConf has nodes of that kind."""
+    return kind in LEAF_KINDS.values() or kind in BOX_KINDS.values()
+
+
 def is_special(value: Any) -> bool:
     """Say whether a string stands for something else: MISSING or an interpolation."""
     return type(value) is str and (value == "???" or "${" in value)

@@ -19,9 +19,9 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydraflyte.transport.classes import ClassFinder
-from hydraflyte.transport.decode import damaged, decode
+from hydraflyte.transport.decode import decode
 from hydraflyte.transport.document import from_plain, unpack
-from hydraflyte.transport.errors import TransportError
+from hydraflyte.transport.errors import TransportError, damaged
 from hydraflyte.transport.settings import active_settings
 
 _MISSING_MARK = "MISSING"

@@ -10,6 +10,7 @@ import tracemalloc
 import warnings
 
 import msgpack
+import omegaconf
 import pytest
 from flytekit.core.type_engine import TypeTransformerFailedError
 from flytekit.models.literals import Binary, Literal, Primitive, Scalar
@@ -141,6 +142,21 @@ def test_an_enum_is_no_schema_and_a_schema_no_enum(read):
         assert OmegaConf.get_type(read(as_schema)) is dict
     with pytest.warns(TransportWarning):
         assert read(as_enum) == {"a": "x"}
+
+
+@pytest.mark.skipif(hasattr(omegaconf, "TupleConfig"), reason="OmegaConf 2.4 has these nodes")
+def test_nodes_of_a_newer_omegaconf_arrive_as_plain_ones(read):
+    literal_node = {"node": "literal", "type": ["Literal", 1, 2], "optional": False}
+    newer = [
+        {"node": "tuple", "ref_type": ["Tuple", "int", "int"]},
+        literal_node,
+        {"node": "dict", "fields": {"t": 1, "l": 2}},
+    ]
+
+    with pytest.warns(TransportWarning, match="a tuple node of OmegaConf 2.4, a literal node"):
+        found = read(with_shapes({"t": [1, 2], "l": 1}, newer, 3))
+
+    assert found == {"t": [1, 2], "l": 1}
 
 
 def test_settings_can_forbid_even_loaded_classes(trip):
