@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -48,6 +49,9 @@ from hydraflyte.identifiers import ExecutionId
 log = logging.getLogger(__name__)
 
 _RETRY_STORING_AFTER_S = 1.0
+_NEVER_PASSES = frozenset(
+    {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.ELOOP}
+)  # of a path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +181,8 @@ class ExecutionLoop:
                 continue  # a late word about an execution that has ended
             before = changes.get(item.execution) or Change.of(entry.state)
             changes[item.execution] = before.followed_by(self._step(before.state, item.event, now), item.event)
-        await self._store_all(list(changes.values()), now)
-        for execution, change in changes.items():
+        for change in await self._store_all(list(changes.values()), now):
+            execution = change.state.plan.execution_id
             self._open[execution].state = change.state
             self._carry_out(execution, change.commands)
             if change.state.phase in TERMINAL_EXECUTION_PHASES:
@@ -190,18 +194,35 @@ class ExecutionLoop:
             return machine.step(state, event, now)
         except Exception as error:  # process border: a defect of the engine ends this execution, not the backend
             log.exception("%s: the engine failed on %s", state.plan.execution_id, type(event).__name__)
-            return _give_up(state, error, now)
+            return _give_up(state, f"hydraflyte's engine failed: {type(error).__name__}: {error}", now)
 
-    async def _store_all(self, changes: Sequence[Change], now: datetime) -> None:
-        """Store the changes; on a full disk or the like, keep trying: nothing may be lost or run ahead."""
+    async def _store_all(self, changes: Sequence[Change], now: datetime) -> Sequence[Change]:
+        """Store the changes; returns what was stored.
+
+        On a full disk or the like, keep trying: nothing may be lost or run ahead. What can never be stored (a file
+        that no file system takes) ends the one execution that it belongs to, and nobody else waits for it.
+        """
         while True:
             try:
                 await self._store.save(changes, now)
-            except (OSError, sqlite3.OperationalError) as error:
-                log.error("states cannot be stored (%s); next try in %.0f s", error, _RETRY_STORING_AFTER_S)
-                await asyncio.sleep(_RETRY_STORING_AFTER_S)
+            except Exception as error:  # process border: an execution that cannot be stored must not stop the others
+                if _may_pass(error):
+                    log.error("states cannot be stored (%s); next try in %.0f s", error, _RETRY_STORING_AFTER_S)
+                    await asyncio.sleep(_RETRY_STORING_AFTER_S)
+                elif len(changes) > 1:
+                    return [stored for change in changes for stored in await self._store_all([change], now)]
+                else:
+                    return [await self._store_as_failed(changes[0], error, now)]
             else:
-                return
+                return changes
+
+    async def _store_as_failed(self, change: Change, error: Exception, now: datetime) -> Change:
+        """Store the end of an execution whose files cannot be stored; raises if that cannot be stored either."""
+        log.exception("%s: its state cannot be stored", change.state.plan.execution_id, exc_info=error)
+        step = _give_up(change.state, f"its state cannot be stored: {type(error).__name__}: {error}", now)
+        failed = Change(state=step.state, commands=step.commands, touched=change.touched, events=change.events)
+        await self._store.save([failed], now)
+        return failed
 
     def _forget(self, execution: ExecutionId) -> None:
         for waiter in self._open.pop(execution).waiters:
@@ -263,15 +284,18 @@ def _settle(batch: Iterable[_Posted], error: Exception | None) -> None:
             item.stored.set_exception(error)
 
 
-def _give_up(state: ExecutionState, error: Exception, now: datetime) -> Step:
-    """End an execution that the engine cannot handle, with the reason, and kill what it still runs."""
-    failure = Failure(
-        kind=ErrorKind.SYSTEM,
-        code="EngineFailure",
-        message=f"hydraflyte's engine failed: {type(error).__name__}: {error}",
-    )
+def _may_pass(error: Exception) -> bool:
+    """Tell whether storing again may help: space, descriptors and locks come back, an impossible name does not."""
+    if isinstance(error, OSError):
+        return error.errno not in _NEVER_PASSES
+    return isinstance(error, sqlite3.OperationalError)
+
+
+def _give_up(state: ExecutionState, reason: str, now: datetime) -> Step:
+    """End an execution that cannot be driven on, with the reason, and kill what it still runs."""
+    failure = Failure(kind=ErrorKind.SYSTEM, code="EngineFailure", message=reason)
     ended = replace(state, phase=ExecutionPhase.FAILED, failure=failure, updated_at=now, ended_at=now)
     aborts = tuple(
-        AbortAttempt(attempt=spec.attempt, reason="the engine failed") for spec in machine.open_attempts(state)
+        AbortAttempt(attempt=spec.attempt, reason="the execution failed") for spec in machine.open_attempts(state)
     )
     return Step(state=ended, commands=aborts)
