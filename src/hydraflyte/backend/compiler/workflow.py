@@ -147,9 +147,25 @@ def _check_structure(template: WorkflowTemplate, library: Library, problems: Pro
             problems.add(Code.VALUE_REQUIRED, template.id.name, "a node has no id")
         elif node.id in seen:
             problems.add(Code.DUPLICATE_ID, node.id, "another node has this id, or it is reserved")
+        elif not _names_a_folder(node.id):
+            problems.add(Code.INVALID_VALUE, repr(node.id[:80]), _FOLDER_RULE)
         seen.add(node.id)
         _check_target(node, library, problems)
         _check_aliases(node, problems)
+
+
+_LONGEST_ID_BYTES = 200  # file systems take 255, and files beside the folder carry longer names
+_FOLDER_RULE = (
+    "a node's id names folders: at most 200 bytes, without '/' and control characters, and not what other files there"
+    " are called"
+)
+_TAKEN_NAMES = frozenset({".", "..", "inputs", "user_inputs", "inputs.pb", "outputs.pb", "error.pb", "deck.html"})
+
+
+def _names_a_folder(node_id: str) -> bool:
+    """Tell whether the id is one plain file name; else files of the execution would lie elsewhere, or nowhere."""
+    is_plain = "/" not in node_id and node_id.isprintable() and node_id not in _TAKEN_NAMES
+    return is_plain and len(node_id.encode()) <= _LONGEST_ID_BYTES
 
 
 def _check_target(node: Node, library: Library, problems: Problems) -> None:

@@ -422,3 +422,23 @@ def test_launch_plan_nodes_are_checked_though_not_run_yet() -> None:
 
 def test_a_promise_without_a_node_means_the_workflows_input() -> None:
     assert given("x").promise == OutputReference(node_id="", var="x")
+
+
+# ids
+
+
+@pytest.mark.parametrize("node_id", ["..", ".", "../../evil", "a/b", "n\0", "n\n", "n" * 201, "outputs.pb", "inputs"])
+def test_an_id_that_cannot_name_a_folder_is_refused(node_id: str) -> None:
+    found = problems(workflow("w", [task_node(node_id, WORK, x=given("x"))]))
+
+    assert found == [
+        f"InvalidValue: node {node_id[:80]!r}: a node's id names folders: at most 200 bytes, without '/' and control"
+        " characters, and not what other files there are called"
+    ]
+
+
+@pytest.mark.parametrize("node_id", ["n0", "fn0", "train-model", "Größe", "dn0", "a.b", "n" * 200])
+def test_an_id_may_be_any_other_file_name(node_id: str) -> None:
+    template = workflow("w", [task_node(node_id, WORK, x=given("x"))])
+
+    assert compiled(template, [WORK]).primary.template.nodes[2].id == node_id
