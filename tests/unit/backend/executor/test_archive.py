@@ -149,3 +149,22 @@ def test_an_archive_that_is_cut_off_is_refused(tmp_path, target):
 def test_a_bundle_that_does_not_exist_is_named(tmp_path, target):
     with pytest.raises(ArchiveError, match=r"missing\.tar\.gz does not exist"):
         unpack(str(tmp_path / "missing.tar.gz"), str(target))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"pax_headers": {"path": "a\0b"}},
+        {"pax_headers": {"mtime": "1e400"}},
+        {"pax_headers": {"mtime": "nan"}},
+        {"pax_headers": {"GNU.sparse.map": "0,1,x", "GNU.sparse.size": "9"}},
+        {"pax_headers": {"path": "/".join(["d"] * 3000)}},
+    ],
+)
+def test_a_member_that_no_file_system_takes_makes_the_bundle_unreadable(tmp_path, target, odd):
+    archive = bundle(tmp_path, file("odd", **odd))
+
+    with pytest.raises(ArchiveError, match="is not a readable tar archive"):
+        unpack(archive, str(target))
+
+    assert outside(tmp_path, target) == []

@@ -20,6 +20,11 @@ class ArchiveError(ValueError):
     """The bundle cannot be unpacked, however often it is tried."""
 
 
+# What tarfile, and the calls that place a member, raise over a damaged or odd one: names with NUL, times out of range,
+# folders nested deeper than Python's stack.
+_UNREADABLE = (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError)
+
+
 class Limits(NamedTuple):
     """What a bundle may grow to: a guard against archive bombs, far above any source tree."""
 
@@ -42,7 +47,9 @@ def unpack(bundle: str, target: str, limits: Limits = Limits()) -> list[str]:  #
             return _unpack_members(archive, root, limits)
     except FileNotFoundError as error:
         raise ArchiveError(f"the code bundle {bundle} does not exist") from error
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except ArchiveError:
+        raise
+    except _UNREADABLE as error:
         raise ArchiveError(f"the code bundle {bundle} is not a readable tar archive: {error}") from error
 
 
