@@ -11,6 +11,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
@@ -21,7 +22,6 @@ from hydraflyte.errors import BackendStartError
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
 _READERS = 2
 _BUSY_TIMEOUT_S = 10.0
 
@@ -38,15 +38,15 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Database:
-        """Open the file, creating or migrating it.
+        """Open the file, making it if there is none.
 
         Raises:
-            BackendStartError: the file cannot be written, is damaged, or comes from a newer hydraflyte.
+            BackendStartError: the file cannot be written, is damaged, or was made by another version of hydraflyte.
         """
         try:
             connection = _connect(path)
             try:
-                _migrate(connection, path)
+                _prepare(connection, path)
             finally:
                 connection.close()
         except sqlite3.Error as error:
@@ -162,15 +162,22 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == SCHEMA_VERSION:
-        return
-    if version > SCHEMA_VERSION:
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables in a new file; refuse a file with other tables than this hydraflyte's.
+
+    The file carries a digest of the schema that made it, so also two builds between releases are told apart.
+    """
+    script = _schema()
+    ours, found = zlib.crc32(script.encode()) & 0x7FFFFFFF, connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == 0:
+        connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {ours};\nCOMMIT;")
+    elif found != ours:
         raise BackendStartError(
-            f"The database {path} has schema version {version}; this hydraflyte knows {SCHEMA_VERSION}.",
-            hint="upgrade hydraflyte, or choose another folder with --home.",
+            f"The database {path} was made by another version of hydraflyte (schema {found:08x}, here {ours:08x}).",
+            hint="use that version, choose another folder with --home, or move the file away to start afresh.",
         )
+
+
+def _schema() -> str:
     folder = resources.files("hydraflyte.backend.store").joinpath("schema")
-    script = "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.iterdir(), key=lambda f: f.name))
-    connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;")
+    return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.iterdir(), key=lambda f: f.name))

@@ -1,4 +1,4 @@
-"""The database: grouped writes, isolated failures, readers that cannot write, migrations that say no."""
+"""The database: grouped writes, isolated failures, readers that cannot write, files of other versions that are refused."""
 
 import asyncio
 import sqlite3
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from hydraflyte.backend.store.database import SCHEMA_VERSION, Database
+from hydraflyte.backend.store.database import Database
 from hydraflyte.errors import BackendStartError
 
 
@@ -83,17 +83,24 @@ def test_what_is_queued_when_it_closes_is_still_written(tmp_path):
     connection.close()
 
 
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path):
+def test_a_database_with_other_tables_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "backend.sqlite"
     Database.open(path).close()
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.execute("PRAGMA user_version = 7")
     connection.close()
 
-    with pytest.raises(BackendStartError, match="schema version") as refusal:
+    with pytest.raises(BackendStartError, match="was made by another version of hydraflyte") as refusal:
         Database.open(path)
 
-    assert "upgrade hydraflyte" in refusal.value.hint
+    assert "choose another folder with --home" in refusal.value.hint
+
+
+def test_a_database_is_opened_again(tmp_path):
+    path = tmp_path / "backend.sqlite"
+    Database.open(path).close()
+
+    Database.open(path).close()
 
 
 def test_a_damaged_file_gets_one_clear_error(tmp_path):
