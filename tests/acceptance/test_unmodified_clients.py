@@ -41,7 +41,7 @@ def test_pyflyte_run_remote_runs_a_single_task(flyte_backend):
     shown = hydraflyte(flyte_backend, "executions", "show", execution_name(done.stdout), "--json")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(shown.stdout)["outputs"] == {"o0": {"scalar": {"primitive": {"integer": "42"}}}}
+    assert json.loads(shown.stdout)["outputs"] == {"o0": 42}
 
 
 def test_pyflyte_register_then_fetch_and_execute_by_name(flyte_backend, remote):

@@ -182,10 +182,11 @@ def _fetch(uri: str, token: str) -> str:
 
 def _outputs(admin: AdminServiceStub, execution: Execution) -> object:
     from flyteidl.admin.execution_pb2 import WorkflowExecutionGetDataRequest
-    from google.protobuf.json_format import MessageToDict
+
+    from hydraflyte.backend.console.readable import readable_map
 
     data = admin.GetExecutionData(WorkflowExecutionGetDataRequest(id=execution.id))
-    return MessageToDict(data.full_outputs).get("literals", {})
+    return readable_map(data.full_outputs)
 
 
 def _execution_facts(execution: Execution) -> dict[str, Any]:

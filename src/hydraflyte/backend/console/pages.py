@@ -13,12 +13,12 @@ from typing import Any
 
 import jinja2
 from flyteidl.core.identifier_pb2 import Identifier
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from hydraflyte.backend.console.guard import OwnerCheck
+from hydraflyte.backend.console.readable import readable_map
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -94,10 +94,10 @@ class Pages:
         if not uri:
             return ""
         try:
-            literals = MessageToDict(self._blobs.read_literals(uri)).get("literals", {})
+            literals = readable_map(self._blobs.read_literals(uri))
         except (OSError, DecodeError) as error:
             return f"({uri} cannot be read: {error})"
-        return json.dumps(literals, indent=2, ensure_ascii=False)[:_LONGEST_LITERALS]
+        return json.dumps(literals, indent=2, ensure_ascii=False, default=str)[:_LONGEST_LITERALS]
 
     def _page(self, template: str, context: Context) -> Response:
         return HTMLResponse(self._templates.get_template(template).render(context), headers=_HEADERS)

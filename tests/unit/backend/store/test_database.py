@@ -1,4 +1,4 @@
-"""The database: grouped writes, isolated failures, readers that cannot write, files of other versions that are refused."""
+"""The database: grouped writes, isolated failures, readers that cannot write, other versions refused."""
 
 import asyncio
 import sqlite3
