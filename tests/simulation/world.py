@@ -13,24 +13,29 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
+from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.literals_pb2 import LiteralMap, RetryStrategy
 from flyteidl.core.tasks_pb2 import TaskMetadata, TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
 from tests.unit.backend.workflows import (
     INT,
+    bind,
     branch_node,
     compare,
     compiled,
+    const,
     given,
     literals,
     plan,
     ref,
     task,
     task_node,
+    variables,
     workflow,
     workflow_node,
 )
 
+from hydraflyte.backend.compiler.dynamic import compile_dynamic
 from hydraflyte.backend.engine import layout, machine
 from hydraflyte.backend.engine.commands import AbortAttempt, Command, LookUpCache, StartAttempt, WakeAt, WriteCache
 from hydraflyte.backend.engine.events import (
@@ -38,6 +43,7 @@ from hydraflyte.backend.engine.events import (
     AttemptAborted,
     AttemptFailed,
     AttemptLost,
+    AttemptProducedWorkflow,
     AttemptStarted,
     AttemptSucceeded,
     CacheAnswered,
@@ -46,6 +52,8 @@ from hydraflyte.backend.engine.events import (
     TimePassed,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
+from hydraflyte.backend.engine.graph import WorkflowGraph
+from hydraflyte.backend.engine.levels import produced_workflows
 from hydraflyte.backend.engine.phases import (
     TERMINAL_EXECUTION_PHASES,
     TERMINAL_NODE_PHASES,
@@ -53,11 +61,12 @@ from hydraflyte.backend.engine.phases import (
     NodePhase,
     TaskPhase,
 )
-from hydraflyte.backend.engine.state import ExecutionState, NodeState
+from hydraflyte.backend.engine.state import ExecutionState, NodeKind, NodeState
 from hydraflyte.identifiers import AttemptId
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MAX_STEPS = 20_000
+DYNAMIC = "dynamic"  # the task whose attempts produce workflows
 PATIENCE_S = 600  # a simulated process that would never end is left alone this long
 
 
@@ -170,6 +179,8 @@ class World:
 
     def _choose_end(self, attempt: AttemptId, template: TaskTemplate) -> Event:
         chance = self.rng.random()
+        if template.id.name == DYNAMIC and chance < 0.5 and str(attempt.node).count("-") < 4:
+            return AttemptProducedWorkflow(attempt=attempt, workflow=self._produce(attempt))
         if chance < 0.80:
             outputs = literals(o0=self.rng.randrange(3)) if template.interface.outputs.variables else literals()
             if self.rng.random() < 0.03:
@@ -180,6 +191,17 @@ class World:
         kind = self.rng.choice([ErrorKind.USER, ErrorKind.SYSTEM, ErrorKind.UNKNOWN])
         failure = Failure(kind=kind, code="Simulated", message="no luck", is_retryable=self.rng.random() < 0.7)
         return AttemptFailed(attempt=attempt, failure=failure)
+
+    def _produce(self, attempt: AttemptId) -> CompiledWorkflowClosure:
+        """A workflow at random, of the same tasks, that takes nothing."""
+        tasks = list(self.tasks.values())
+        nodes: list[Node] = []
+        for number in range(self.rng.randrange(1, 4)):
+            source = ref(self.rng.choice(nodes).id) if nodes and self.rng.random() < 0.5 else const(number)
+            timeout_s = self.rng.choice([0, 10])
+            nodes.append(task_node(f"dn{number}", self.rng.choice(tasks), timeout_s=timeout_s, x=source))
+        spec = DynamicJobSpec(nodes=nodes, tasks=tasks, outputs=bind({"o0": ref(self.rng.choice(nodes).id)}))
+        return compile_dynamic(spec, attempt, variables({"o0": INT}))
 
     def _abort(self, attempt: AttemptId) -> None:
         process = self.processes.pop(attempt, None)
@@ -280,7 +302,12 @@ def stored(state: ExecutionState, files: Mapping[str, bytes]) -> ExecutionState:
     nodes = {}
     for node_id, node in state.nodes.items():
         nodes[node_id] = replace(node, inputs=_read_inputs(state, node, files), outputs=_outputs(state, node, files))
-    return replace(state, nodes=nodes, admission=None)
+    produced: dict[str, WorkflowGraph] = {}
+    for parent, attempt in {(node.parent, node.retry_group or 0) for node in nodes.values() if node.parent}:
+        if nodes[parent].kind is NodeKind.TASK:
+            content = files[layout.dynamic_workflow_uri(state, nodes[parent], attempt)]
+            produced |= produced_workflows(parent, attempt, CompiledWorkflowClosure.FromString(content))
+    return replace(state, nodes=nodes, produced=produced, admission=None)
 
 
 def _read_inputs(state: ExecutionState, node: NodeState, files: Mapping[str, bytes]) -> LiteralMap | None:
@@ -310,6 +337,8 @@ def _tasks(rng: random.Random) -> list[TaskTemplate]:
             retries=RetryStrategy(retries=rng.randrange(3)),
         )
         tasks.append(task(f"t{number}", metadata=metadata, outputs={"o0": INT} if number else None))
+    dynamic = TaskMetadata(discoverable=rng.random() < 0.3, retries=RetryStrategy(retries=rng.randrange(2)))
+    tasks.append(task(DYNAMIC, metadata=dynamic))
     return tasks
 
 
@@ -387,12 +416,20 @@ def _check_end(world: World) -> None:
     for node in state.nodes.values():
         assert node.phase in TERMINAL_NODE_PHASES, f"{node.node_id} is {node.phase.name} though all has ended"
     if state.phase is ExecutionPhase.SUCCEEDED:
-        phases = {node.phase for node in state.nodes.values()}
+        phases = {node.phase for node in state.nodes.values() if not _is_of_replaced_attempt(state, node)}
         assert phases == {NodePhase.SUCCEEDED}, f"SUCCEEDED with {phases}"
         assert layout.execution_outputs_uri(state.plan) in world.files
     for attempt in world.successes:
         node = state.nodes[attempt.node]
         assert node.attempts[attempt.attempt].phase is TaskPhase.SUCCEEDED, f"the result of {attempt} was lost"
+
+
+def _is_of_replaced_attempt(state: ExecutionState, node: NodeState) -> bool:
+    """Below a dynamic task that was tried again, what the earlier attempt produced did not end well."""
+    if node.parent is None:
+        return False
+    parent = state.nodes[node.parent]
+    return parent.attempt != node.retry_group or _is_of_replaced_attempt(state, parent)
 
 
 def _describe(event: Event) -> str:

@@ -27,6 +27,7 @@ from flyteidl.core.identifier_pb2 import (
 from flyteidl.event.event_pb2 import TaskExecutionMetadata
 
 from hydraflyte.backend.admin.convert import duration, error, execution_identifier, timestamp
+from hydraflyte.backend.engine.layout import FUTURES_FILE
 from hydraflyte.backend.engine.nodeids import generated_name
 from hydraflyte.backend.engine.state import CacheStatus, NodeKind
 from hydraflyte.backend.store.listing import NodeRow, TaskExecutionRow, Times
@@ -38,7 +39,9 @@ _PLUGIN = "container"
 def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
     """Return the node execution."""
     kind = NodeKind(row.kind)
-    closure = NodeExecutionClosure(phase=row.phase, deck_uri=row.deck_uri)
+    closure = NodeExecutionClosure(
+        phase=row.phase, deck_uri=row.deck_uri, dynamic_job_spec_uri=futures_uri(row.dynamic_uri)
+    )
     _set_times(closure, row.times)
     if row.error is not None:
         closure.error.CopyFrom(error(row.error, cut=cut_error))
@@ -57,6 +60,7 @@ def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
             spec_node_id=row.spec_node_id,
             retry_group="" if row.retry_group is None else str(row.retry_group),
             is_parent_node=kind is NodeKind.SUB_WORKFLOW or row.has_children,
+            is_dynamic=bool(row.dynamic_uri),
             is_array=kind is NodeKind.ARRAY,
         ),
     )
@@ -103,6 +107,11 @@ def flyte_urls(row: NodeRow | TaskExecutionRow) -> FlyteURLs:
         base = f"{base}/{row.retry_attempt}"
     has_deck = row.has_deck if isinstance(row, TaskExecutionRow) else bool(row.deck_uri)
     return FlyteURLs(inputs=f"{base}/i", outputs=f"{base}/o", deck=f"{base}/d" if has_deck else "")
+
+
+def futures_uri(dynamic_uri: str) -> str:
+    """Return where the specification lies that the compiled workflow at ``dynamic_uri`` was made of."""
+    return f"{dynamic_uri.rpartition('/')[0]}/{FUTURES_FILE}" if dynamic_uri else ""
 
 
 def _task_node_metadata(row: NodeRow) -> TaskNodeMetadata:

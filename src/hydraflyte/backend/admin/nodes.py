@@ -23,6 +23,7 @@ from flyteidl.admin.task_execution_pb2 import (
     TaskExecutionList,
     TaskExecutionListRequest,
 )
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import TaskExecutionIdentifier
 
 from hydraflyte.backend.admin import checks, convert_nodes
@@ -80,10 +81,13 @@ class NodeService:
         return await self._database.read(lambda connection: self._read_node_data(connection, execution, node_id))
 
     async def dynamic_workflow(self, request: GetDynamicNodeWorkflowRequest) -> DynamicNodeWorkflowResponse:
-        """GetDynamicNodeWorkflow: dynamic nodes do not exist yet."""
+        """GetDynamicNodeWorkflow: the compiled workflow that a dynamic task produced."""
         execution, node_id = checks.node_id(request.id)
-        await self._database.read(lambda connection: _find_node(connection, execution, node_id))
-        raise Missing(f"node {node_id} of execution {execution} is not dynamic")
+        row = await self._database.read(lambda connection: _find_node(connection, execution, node_id))
+        if not row.dynamic_uri:
+            raise Missing(f"node {node_id} of execution {execution} is not dynamic")
+        closure = self._blobs.read_message(row.dynamic_uri, CompiledWorkflowClosure)
+        return DynamicNodeWorkflowResponse(compiled_workflow=closure)
 
     async def get_task(self, request: TaskExecutionGetRequest) -> TaskExecution:
         """GetTaskExecution."""
@@ -119,6 +123,11 @@ class NodeService:
             response.full_inputs.CopyFrom(self._blobs.read_literals(row.input_uri))
         if row.output_uri:
             response.full_outputs.CopyFrom(self._blobs.read_literals(row.output_uri))
+        if row.dynamic_uri:
+            closure = self._blobs.read_message(row.dynamic_uri, CompiledWorkflowClosure)
+            response.dynamic_workflow.id.CopyFrom(closure.primary.template.id)
+            response.dynamic_workflow.compiled_workflow.CopyFrom(closure)
+            response.dynamic_workflow.dynamic_job_spec_uri = convert_nodes.futures_uri(row.dynamic_uri)
         return response
 
     def _read_task_data(self, row: TaskExecutionRow) -> TaskExecutionGetDataResponse:

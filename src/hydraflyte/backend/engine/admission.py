@@ -12,13 +12,11 @@ from flyteidl.core.literals_pb2 import LiteralMap
 
 from hydraflyte.backend.engine.branches import choose
 from hydraflyte.backend.engine.kinds import NodeKind
-from hydraflyte.backend.engine.levels import Level, level_below, spec_of, top_level
+from hydraflyte.backend.engine.levels import Level, has_level_below, level_below, spec_of, top_level
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase
 from hydraflyte.backend.engine.readiness import LevelCondition, Readiness, condition, readiness
 from hydraflyte.backend.engine.state import Admission, ExecutionState
 from hydraflyte.identifiers import NodeId
-
-_KINDS_WITH_CHILDREN = frozenset({NodeKind.SUB_WORKFLOW, NodeKind.BRANCH})
 
 
 def derive(state: ExecutionState) -> Admission:
@@ -37,7 +35,7 @@ def derive(state: ExecutionState) -> Admission:
 def _open_levels(state: ExecutionState) -> Iterator[Level]:
     levels = [top_level(state)]
     for node in state.nodes.values():
-        if node.kind in _KINDS_WITH_CHILDREN and node.phase not in TERMINAL_NODE_PHASES:
+        if node.phase not in TERMINAL_NODE_PHASES and has_level_below(node):
             levels.append(level_below(state, node))
     return (level for level in levels if condition(state, state.nodes, level) is LevelCondition.OPEN)
 

@@ -15,7 +15,7 @@ from hydraflyte.backend.engine.draft import Draft
 from hydraflyte.backend.engine.events import AbortRequested
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.kinds import NodeKind
-from hydraflyte.backend.engine.levels import Level, level_at, level_below, top_level
+from hydraflyte.backend.engine.levels import Level, has_level_below, level_at, level_below, top_level
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase
 from hydraflyte.backend.engine.readiness import LevelCondition, condition, is_doomed, open_children
 from hydraflyte.backend.engine.state import NodeState
@@ -32,7 +32,10 @@ def succeed(draft: Draft, level: Level, outputs: LiteralMap) -> None:
         return
     parent = replace(draft.nodes[level.parent], outputs=outputs)
     draft.write(layout.outputs_uri(draft.state, parent), outputs)
-    draft.end(parent, Cause.CHILDREN_SUCCEEDED)
+    if parent.kind is NodeKind.TASK:
+        tasks.end_well(draft, parent, Cause.CHILDREN_SUCCEEDED)
+    else:
+        draft.end(parent, Cause.CHILDREN_SUCCEEDED)
 
 
 def fail(draft: Draft, level: Level, failure: Failure) -> None:
@@ -80,6 +83,8 @@ def close(draft: Draft, level: Level) -> None:
     parent = draft.nodes[level.parent]
     if is_doomed(draft.execution, draft.nodes, parent):
         draft.end(parent, Cause.KILLED, retries.aborted(_reason(draft)))
+    elif parent.kind is NodeKind.TASK and parent.failure is not None:
+        tasks.children_failed(draft, parent, parent.failure)
     else:
         draft.end(parent, Cause.CHILDREN_ENDED, parent.failure)
 
@@ -96,7 +101,12 @@ def note_failure_node(draft: Draft, level: Level, node: NodeState) -> None:
 
 def last_failure(draft: Draft, level: Level) -> Failure:
     """Return the failure seen last at the level, for the end of a workflow that let everything else finish."""
-    failed = [node for node in draft.nodes.values() if node.parent == level.parent and node.phase in _FAILED_PHASES]
+    place = (level.parent, None if level.parent is None else level.attempt)
+    failed = [
+        node
+        for node in draft.nodes.values()
+        if (node.parent, node.retry_group) == place and node.phase in _FAILED_PHASES
+    ]
     last = max(failed, key=lambda node: node.ended_at or node.updated_at)
     return last.failure or Failure(kind=ErrorKind.UNKNOWN, code="", message=f"node {last.node_id} failed")
 
@@ -104,7 +114,7 @@ def last_failure(draft: Draft, level: Level) -> Failure:
 def _abort_below(draft: Draft, level: Level, reason: str) -> None:
     """Kill every task of the level and of those below it, and end what has nothing left to wait for."""
     for node in list(open_children(draft.nodes, level.parent)):
-        if node.kind is NodeKind.TASK:
+        if node.kind is NodeKind.TASK and not has_level_below(node):
             tasks.kill(draft, node, retries.aborted(reason))
             continue
         below = level_below(draft.execution, node)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.errors_pb2 import ContainerError, ErrorDocument
 from flyteidl.core.execution_pb2 import ExecutionError
 from flyteidl.core.literals_pb2 import LiteralMap
@@ -36,8 +37,8 @@ class AttemptReport:
         error: content of ``error.pb``, or None if there is no such file.
         error_uri: path of ``error.pb``.
         output_prefix: directory of the files above, for messages.
-        unreadable: why ``outputs.pb`` or ``error.pb`` exists but cannot be parsed, or ``""``.
-        has_futures: whether there is a ``futures.pb``.
+        unreadable: why ``outputs.pb``, ``error.pb`` or ``futures.pb`` exists but cannot be parsed, or ``""``.
+        futures: content of ``futures.pb``, or None if there is no such file.
         has_deck: whether there is a ``deck.html``.
         is_out_of_memory: whether the process was killed because it used too much memory.
         start_failure: why the process could not be started at all, or ``""``.
@@ -54,14 +55,16 @@ class AttemptReport:
     error_uri: str = ""
     output_prefix: str = ""
     unreadable: str = ""
-    has_futures: bool = False
+    futures: DynamicJobSpec | None = None
     has_deck: bool = False
     is_out_of_memory: bool = False
     start_failure: str = ""
 
 
-def judge(report: AttemptReport) -> AttemptSucceeded | AttemptFailed:
-    """Return how the attempt ended."""
+def judge(report: AttemptReport) -> AttemptSucceeded | AttemptFailed | DynamicJobSpec:
+    """Return how the attempt ended, or the specification of the workflow that it produced instead of outputs."""
+    if report.futures is not None and not report.start_failure and report.exit_code == 0 and report.signal is None:
+        return report.futures  # whatever else the process wrote (nodes/task/handler.go)
     failure = _failure(report)
     if failure is not None:
         return AttemptFailed(attempt=report.attempt, failure=failure, has_deck=report.has_deck)
@@ -73,9 +76,6 @@ def _failure(report: AttemptReport) -> Failure | None:
     if report.start_failure:
         return _user("BadTaskDefinition", report.start_failure, is_retryable=False)
     has_exited_well = report.exit_code == 0 and report.signal is None
-    if has_exited_well and report.has_futures:
-        message = "dynamic tasks are not run by this version of the embedded backend"
-        return _user("DynamicNotSupported", message, is_retryable=False)
     if report.error is not None:  # also after a bad exit: flytepropeller would not look, but users want to see it
         return _written_failure(report.error.error, report.error_uri)
     if not has_exited_well:

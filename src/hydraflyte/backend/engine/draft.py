@@ -11,12 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
 
 from hydraflyte.backend.engine import transitions
 from hydraflyte.backend.engine.commands import Command
 from hydraflyte.backend.engine.failures import Failure
+from hydraflyte.backend.engine.graph import WorkflowGraph
 from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import Level
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase, NodePhase
@@ -35,7 +37,7 @@ class Draft:
         self._execution = state
         self._nodes: dict[NodeId, NodeState] | None = None  # copied at the first change
         self._commands: list[Command] = []
-        self._writes: dict[str, LiteralMap | TaskTemplate] = {}
+        self._writes: dict[str, LiteralMap | TaskTemplate | CompiledWorkflowClosure] = {}
         self._touched: set[NodeId] = set()
 
     @property
@@ -116,6 +118,10 @@ class Draft:
         """Store the execution's own fields, its phase unchanged."""
         self._execution = replace(execution, updated_at=self.now)
 
+    def add_workflows(self, workflows: Mapping[str, WorkflowGraph]) -> None:
+        """Make workflows known that a dynamic task produced."""
+        self._execution = replace(self._execution, produced={**self._execution.produced, **workflows})
+
     def wait_for_slot(self, level: Level, spec_node_id: str) -> None:
         """Queue a task node that is ready, until ``max_parallelism`` lets it start."""
         waiting = {**self.admission.waiting, level.id_of(spec_node_id): (level.parent, spec_node_id)}
@@ -136,7 +142,7 @@ class Draft:
         """Have ``command`` carried out once the new state is stored."""
         self._commands.append(command)
 
-    def write(self, uri: str, message: LiteralMap | TaskTemplate) -> None:
+    def write(self, uri: str, message: LiteralMap | TaskTemplate | CompiledWorkflowClosure) -> None:
         """Have ``message`` written before the new state is stored."""
         self._writes[uri] = message
 

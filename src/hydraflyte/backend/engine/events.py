@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from hydraflyte.backend.engine.failures import Failure
@@ -40,6 +41,15 @@ class AttemptSucceeded:
 
     attempt: AttemptId
     outputs: LiteralMap
+    has_deck: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptProducedWorkflow:
+    """The attempt's process ended well, and what it gives is a workflow to run (``futures.pb``, compiled)."""
+
+    attempt: AttemptId
+    workflow: CompiledWorkflowClosure
     has_deck: bool = False
 
 
@@ -95,6 +105,7 @@ Event = (
     ExecutionRequested
     | AttemptStarted
     | AttemptSucceeded
+    | AttemptProducedWorkflow
     | AttemptFailed
     | AttemptLost
     | AttemptAborted

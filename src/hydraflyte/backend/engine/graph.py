@@ -51,7 +51,8 @@ class WorkflowGraph:
     """One compiled workflow.
 
     Attributes:
-        key: ``entity_key`` of the workflow's id.
+        key: ``entity_key`` of the workflow's id, after the prefix of its closure.
+        prefix: of all keys of its closure: ``""``, but for workflows made at run time.
         nodes: by id, ``start-node``, ``end-node``, the failure node and the arms of branch nodes included.
         failure_node: id of the node to run when the workflow has failed, or None.
         fails_immediately: whether the first failed node fails the workflow, or only the end of all others.
@@ -62,6 +63,7 @@ class WorkflowGraph:
     nodes: Mapping[str, NodeSpec]
     failure_node: str | None
     fails_immediately: bool
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +83,21 @@ def entity_key(identifier: Identifier) -> str:
     return f"{identifier.project}:{identifier.domain}:{identifier.name}:{identifier.version}"
 
 
-def index_closure(closure: CompiledWorkflowClosure) -> ClosureGraph:
-    """Return ``closure`` in a form in which every look-up takes constant time."""
+def index_closure(closure: CompiledWorkflowClosure, *, prefix: str = "") -> ClosureGraph:
+    """Return ``closure`` in a form in which every look-up takes constant time.
+
+    Args:
+        prefix: put before every key, so that closures made at run time do not mix with others.
+    """
     tasks = {entity_key(task.template.id): task.template for task in closure.tasks}
     workflows = {}
     for workflow in (closure.primary, *closure.sub_workflows):
-        graph = _index_workflow(workflow, tasks)
+        graph = _index_workflow(workflow, tasks, prefix)
         workflows[graph.key] = graph
-    return ClosureGraph(primary=entity_key(closure.primary.template.id), workflows=workflows)
+    return ClosureGraph(primary=prefix + entity_key(closure.primary.template.id), workflows=workflows)
 
 
-def _index_workflow(workflow: CompiledWorkflow, tasks: Mapping[str, TaskTemplate]) -> WorkflowGraph:
+def _index_workflow(workflow: CompiledWorkflow, tasks: Mapping[str, TaskTemplate], prefix: str) -> WorkflowGraph:
     template = workflow.template
     upstream = {key: tuple(ids.ids) for key, ids in workflow.connections.upstream.items()}
     downstream = {key: tuple(ids.ids) for key, ids in workflow.connections.downstream.items()}
@@ -105,7 +111,8 @@ def _index_workflow(workflow: CompiledWorkflow, tasks: Mapping[str, TaskTemplate
         specs[node.id] = spec
         specs.update(_arm_specs(node, tasks))
     return WorkflowGraph(
-        key=entity_key(template.id),
+        key=prefix + entity_key(template.id),
+        prefix=prefix,
         template=template,
         nodes=specs,
         failure_node=template.failure_node.id if has_failure_node else None,

@@ -19,13 +19,20 @@ from hydraflyte.backend.engine.phases import (
 )
 from hydraflyte.backend.engine.retries import MAX_SYSTEM_FAILURES
 from hydraflyte.backend.engine.state import ExecutionState, NodeState
+from hydraflyte.identifiers import NodeId
+
+_DYNAMIC_PHASES = frozenset({NodePhase.DYNAMIC_RUNNING, NodePhase.FAILING})
 
 
 def check_invariants(state: ExecutionState) -> None:
     """Raise AssertionError, with the node's id, if ``state`` is one that must never be."""
+    produced: dict[NodeId, set[int]] = {}
+    for node in state.nodes.values():
+        if node.parent is not None and node.retry_group is not None:
+            produced.setdefault(node.parent, set()).add(node.retry_group)
     for node in state.nodes.values():
         _check_node(state, node)
-        _check_attempts(node)
+        _check_attempts(node, frozenset(produced.get(node.node_id, ())))
         _check_edges(state, node)
     _check_execution(state)
     _check_slots(state)
@@ -49,7 +56,8 @@ def _check_node(state: ExecutionState, node: NodeState) -> None:
         assert state.nodes[node.parent].phase not in TERMINAL_NODE_PHASES, f"{about} under a parent that has ended"
 
 
-def _check_attempts(node: NodeState) -> None:
+def _check_attempts(node: NodeState, produced: frozenset[int]) -> None:
+    """``produced`` are the numbers of those attempts that gave a workflow, which has nodes now."""
     about = f"node {node.node_id} is {node.phase.name}"
     assert node.kind is NodeKind.TASK or not node.attempts, f"{about}: only tasks have attempts"
     numbers = [attempt.attempt for attempt in node.attempts]
@@ -57,10 +65,13 @@ def _check_attempts(node: NodeState) -> None:
     assert not numbers or node.attempt == numbers[-1], f"{about}, attempt {node.attempt} of {numbers}"
     assert node.system_failures <= min(MAX_SYSTEM_FAILURES, len(numbers)), f"{about}, {node.system_failures} lost"
     for attempt in node.attempts[:-1]:
-        assert attempt.phase is TaskPhase.FAILED, f"{about}, attempt {attempt.attempt} replaced but {attempt.phase}"
+        is_replaceable = attempt.phase is TaskPhase.FAILED or attempt.attempt in produced
+        assert is_replaceable, f"{about}, attempt {attempt.attempt} replaced but {attempt.phase}"
     if node.attempts:
         is_over = node.attempts[-1].phase in TERMINAL_TASK_PHASES
-        assert is_over == (node.phase in TERMINAL_NODE_PHASES), f"{about}, attempt {node.attempts[-1].phase.name}"
+        is_dynamic = node.attempt in produced and node.phase in _DYNAMIC_PHASES
+        is_node_over = node.phase in TERMINAL_NODE_PHASES or is_dynamic
+        assert is_over == is_node_over, f"{about}, attempt {node.attempts[-1].phase.name}"
     for attempt in node.attempts:
         is_over = attempt.phase in TERMINAL_TASK_PHASES
         assert is_over == (attempt.ended_at is not None), f"{about}, attempt {attempt.attempt} times wrong"
@@ -120,6 +131,14 @@ def _check_slots(state: ExecutionState) -> None:
         and node.spec_node_id == level_of(state, node).failure_node
         for node in state.nodes.values()
     )
+    again = sum(_is_dynamic_again(state, node) for node in state.nodes.values())
     if limit:
-        assert derived.occupied <= limit + failure_nodes, f"{derived.occupied} of {limit} slots"
+        assert derived.occupied <= limit + failure_nodes + again, f"{derived.occupied} of {limit} slots"
         assert not derived.waiting or derived.occupied >= limit, f"slots are free while {list(derived.waiting)} wait"
+
+
+def _is_dynamic_again(state: ExecutionState, node: NodeState) -> bool:
+    """A dynamic task that is tried again, because a child took too long, does not wait for a slot."""
+    if node.kind is not NodeKind.TASK or node.attempt == 0 or node.phase in TERMINAL_NODE_PHASES:
+        return False
+    return any(child.parent == node.node_id for child in state.nodes.values())

@@ -16,6 +16,7 @@ OUTPUTS_FILE = "outputs.pb"
 ERROR_FILE = "error.pb"
 DECK_FILE = "deck.html"
 FUTURES_FILE = "futures.pb"
+DYNAMIC_FILE = "dynamic_compiled.pb"
 TASK_TEMPLATE_FILE = "task.pb"
 CHECKPOINTS_DIR = "_flytecheckpoints"
 
@@ -44,6 +45,11 @@ def output_prefix(state: ExecutionState, node: NodeState, attempt: int | None = 
 def outputs_uri(state: ExecutionState, node: NodeState) -> str:
     """Return the path of the current attempt's ``outputs.pb``."""
     return f"{output_prefix(state, node)}/{OUTPUTS_FILE}"
+
+
+def dynamic_workflow_uri(state: ExecutionState, node: NodeState, attempt: int | None = None) -> str:
+    """Return the path of the compiled workflow that ``attempt`` (the current one if None) produced."""
+    return f"{output_prefix(state, node, attempt)}/{DYNAMIC_FILE}"
 
 
 def execution_outputs_uri(plan: ExecutionPlan) -> str:

@@ -10,11 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hydraflyte.backend.engine.graph import NodeSpec, WorkflowGraph
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
+from flyteidl.core.identifier_pb2 import Identifier, ResourceType
+
+from hydraflyte.backend.engine.graph import NodeSpec, WorkflowGraph, entity_key, index_closure
 from hydraflyte.backend.engine.kinds import NodeKind
-from hydraflyte.backend.engine.nodeids import child_id
+from hydraflyte.backend.engine.nodeids import child_id, generated_name
+from hydraflyte.backend.engine.phases import NodePhase
 from hydraflyte.backend.engine.state import ExecutionState, NodeState
-from hydraflyte.identifiers import NodeId
+from hydraflyte.identifiers import AttemptId, NodeId
+
+_KINDS_WITH_CHILDREN = frozenset({NodeKind.SUB_WORKFLOW, NodeKind.BRANCH})
+_DYNAMIC_PHASES = frozenset({NodePhase.DYNAMIC_RUNNING, NodePhase.FAILING})  # of task nodes: only dynamic ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +63,67 @@ def top_level(execution: ExecutionState) -> Level:
 
 def level_of(execution: ExecutionState, node: NodeState) -> Level:
     """Return the level that ``node`` is in."""
-    workflow = execution.plan.graph.workflows[node.scope]
+    workflow = _workflow(execution, node.scope)
     is_branch = bool(workflow.nodes[node.spec_node_id].branch)
     return Level(parent=node.parent, attempt=node.retry_group or 0, workflow=workflow, is_branch=is_branch)
 
 
 def level_below(execution: ExecutionState, node: NodeState) -> Level:
-    """Return the level of the children of ``node``, a sub-workflow or branch node."""
+    """Return the level of the children of ``node``, which must have one (:func:`has_level_below`)."""
     is_branch = node.kind is NodeKind.BRANCH
-    scope = node.scope if is_branch else spec_of(execution, node).sub_workflow
-    workflow = execution.plan.graph.workflows[scope]
+    workflow = _workflow(execution, _scope_below(execution, node))
     return Level(parent=node.node_id, attempt=node.attempt, workflow=workflow, is_branch=is_branch)
+
+
+def has_level_below(node: NodeState) -> bool:
+    """Return whether ``node``, which has not ended, is one whose children run."""
+    if node.kind is NodeKind.TASK:
+        return node.phase in _DYNAMIC_PHASES
+    return node.kind in _KINDS_WITH_CHILDREN
+
+
+def has_produced(execution: ExecutionState, node: NodeState) -> bool:
+    """Return whether the current attempt of ``node`` produced a workflow (a dynamic task)."""
+    return node.kind is NodeKind.TASK and _scope_below(execution, node) in execution.produced
+
+
+def produced_workflows(node: NodeId, attempt: int, closure: CompiledWorkflowClosure) -> Mapping[str, WorkflowGraph]:
+    """Return the workflows that a dynamic attempt produced, by key."""
+    return index_closure(closure, prefix=_prefix_below(node, attempt)).workflows
+
+
+def produced_id(attempt: AttemptId) -> Identifier:
+    """Return the id under which the workflow of a dynamic attempt is compiled."""
+    execution = attempt.execution
+    return Identifier(
+        resource_type=ResourceType.WORKFLOW,
+        project=execution.project,
+        domain=execution.domain,
+        name=f"dynamic_{attempt.node}",
+        version=generated_name(attempt),
+    )
+
+
+def _scope_below(execution: ExecutionState, node: NodeState) -> str:
+    if node.kind is NodeKind.TASK:
+        attempt = AttemptId(execution=execution.plan.execution_id, node=node.node_id, attempt=node.attempt)
+        return _prefix_below(node.node_id, node.attempt) + entity_key(produced_id(attempt))
+    if node.kind is NodeKind.SUB_WORKFLOW:
+        return _workflow(execution, node.scope).prefix + spec_of(execution, node).sub_workflow
+    return node.scope
+
+
+def _prefix_below(node: NodeId, attempt: int) -> str:
+    return f"{node}/{attempt}/"
+
+
+def _workflow(execution: ExecutionState, scope: str) -> WorkflowGraph:
+    return execution.plan.graph.workflows.get(scope) or execution.produced[scope]
 
 
 def spec_of(execution: ExecutionState, node: NodeState) -> NodeSpec:
     """Return the compiled node that ``node`` runs."""
-    return execution.plan.graph.workflows[node.scope].nodes[node.spec_node_id]
+    return _workflow(execution, node.scope).nodes[node.spec_node_id]
 
 
 def level_at(execution: ExecutionState, nodes: Mapping[NodeId, NodeState], parent: NodeId | None) -> Level:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from flyteidl.core.literals_pb2 import LiteralMap
 from typing_extensions import assert_never
 
 from hydraflyte.backend.engine import closing, progress, tasks
@@ -21,6 +22,7 @@ from hydraflyte.backend.engine.events import (
     AttemptAborted,
     AttemptFailed,
     AttemptLost,
+    AttemptProducedWorkflow,
     AttemptStarted,
     AttemptSucceeded,
     CacheAnswered,
@@ -30,7 +32,7 @@ from hydraflyte.backend.engine.events import (
 )
 from hydraflyte.backend.engine.invariants import check_invariants as check_invariants
 from hydraflyte.backend.engine.kinds import NodeKind
-from hydraflyte.backend.engine.levels import spec_of, top_level
+from hydraflyte.backend.engine.levels import level_below, spec_of, top_level
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, TaskPhase
 from hydraflyte.backend.engine.state import (
     Admission,
@@ -93,6 +95,8 @@ def _handle(draft: Draft, event: Event) -> None:
             tasks.attempt_started(draft, event)
         case AttemptSucceeded():
             tasks.attempt_succeeded(draft, event)
+        case AttemptProducedWorkflow():
+            _enter_produced(draft, event)
         case AttemptFailed() | AttemptLost() | AttemptAborted():
             tasks.attempt_ended_badly(draft, event)
         case CacheAnswered():
@@ -110,6 +114,12 @@ def _start(draft: Draft) -> None:
         return
     draft.move_execution(replace(draft.execution, started_at=draft.now), ExecutionRequested)
     progress.enter(draft, top_level(draft.execution), draft.plan.inputs)
+
+
+def _enter_produced(draft: Draft, event: AttemptProducedWorkflow) -> None:
+    node = tasks.workflow_produced(draft, event)
+    if node is not None:
+        progress.enter(draft, level_below(draft.execution, node), LiteralMap())
 
 
 def _check_deadlines(draft: Draft) -> None:

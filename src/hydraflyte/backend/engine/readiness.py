@@ -53,7 +53,7 @@ def condition(execution: ExecutionState, nodes: Mapping[NodeId, NodeState], leve
         is_closing = execution.phase in (ExecutionPhase.FAILING, ExecutionPhase.ABORTING)
         return LevelCondition.CLOSING if is_closing else LevelCondition.OPEN
     parent = nodes[level.parent]
-    if parent.phase in TERMINAL_NODE_PHASES:
+    if parent.phase in TERMINAL_NODE_PHASES or parent.attempt != level.attempt:
         return LevelCondition.CLOSED
     is_closing = parent.phase is NodePhase.FAILING or is_doomed(execution, nodes, parent)
     return LevelCondition.CLOSING if is_closing else LevelCondition.OPEN

@@ -18,7 +18,7 @@ from flyteidl.core.tasks_pb2 import TaskTemplate
 from hydraflyte.backend.engine.commands import Command
 from hydraflyte.backend.engine.events import LogLink
 from hydraflyte.backend.engine.failures import Failure
-from hydraflyte.backend.engine.graph import ClosureGraph, index_closure
+from hydraflyte.backend.engine.graph import ClosureGraph, WorkflowGraph, index_closure
 from hydraflyte.backend.engine.kinds import NodeKind as NodeKind
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
@@ -96,7 +96,7 @@ class NodeState:
         spec_node_id: id in the compiled workflow.
         parent: unique id of the parent node execution, or None at top level.
         retry_group: the parent's attempt, or None at top level.
-        scope: ``graph.entity_key`` of the compiled workflow that holds the node's template.
+        scope: key of the compiled workflow that holds the node's template (``WorkflowGraph.key``).
         attempt: number of the current attempt (from 0); for nodes other than tasks always 0.
         system_failures: attempts lost to the system so far.
         queued_at: when it was first queued; the active deadline counts from here.
@@ -150,6 +150,8 @@ class ExecutionState:
     Attributes:
         failure: once FAILING or FAILED, the error that the execution ends with.
         abort_cause: once ABORTING or ABORTED.
+        produced: workflows that dynamic tasks made, by key (``levels.produced_workflows``); read back from the
+            files that the steps wrote.
         admission: not stored; None in a state that was read back, until the next step derives it.
     """
 
@@ -164,6 +166,7 @@ class ExecutionState:
     abort_cause: str | None = None
     abort_principal: str = ""
     outputs: LiteralMap | None = None
+    produced: Mapping[str, WorkflowGraph] = field(default_factory=dict, repr=False, compare=False)
     admission: Admission | None = field(default=None, repr=False, compare=False)
 
 
@@ -181,5 +184,5 @@ class Step:
 
     state: ExecutionState
     commands: tuple[Command, ...] = ()
-    writes: Mapping[str, LiteralMap | TaskTemplate] = field(default_factory=dict)
+    writes: Mapping[str, LiteralMap | TaskTemplate | CompiledWorkflowClosure] = field(default_factory=dict)
     touched: frozenset[NodeId] = frozenset()

@@ -21,13 +21,14 @@ from hydraflyte.backend.engine.events import (
     AttemptAborted,
     AttemptFailed,
     AttemptLost,
+    AttemptProducedWorkflow,
     AttemptStarted,
     AttemptSucceeded,
     CacheAnswered,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.graph import NodeSpec
-from hydraflyte.backend.engine.levels import spec_of
+from hydraflyte.backend.engine.levels import produced_workflows, spec_of
 from hydraflyte.backend.engine.phases import TERMINAL_NODE_PHASES, TERMINAL_TASK_PHASES, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import AttemptState, CacheStatus, NodeState
 from hydraflyte.backend.engine.templates import TemplateError, duration_text
@@ -95,11 +96,40 @@ def attempt_succeeded(draft: Draft, event: AttemptSucceeded) -> None:
         node = _note_start(draft, node, AttemptStarted(attempt=event.attempt))
     attempt = replace(node.attempts[-1], failure=None, has_deck=event.has_deck)
     node = _with_attempt(node, _end_attempt(draft, node, attempt, AttemptSucceeded))
-    node = replace(node, outputs=event.outputs)
+    end_well(draft, replace(node, outputs=event.outputs), Cause.ATTEMPT_SUCCEEDED)
+
+
+def end_well(draft: Draft, node: NodeState, cause: NodeCause) -> None:
+    """End a node that has its outputs, and have them kept in the catalog if it is cacheable."""
     if node.cache_tag:
         node = replace(node, cache_status=CacheStatus.CACHE_POPULATED)
-        draft.command(write_command(node, event.attempt))
-    draft.end(node, Cause.ATTEMPT_SUCCEEDED)
+        draft.command(write_command(node, attempt_id(draft.execution, node)))
+    draft.end(node, cause)
+
+
+def workflow_produced(draft: Draft, event: AttemptProducedWorkflow) -> NodeState | None:
+    """End the attempt of a dynamic task and return the node, whose children may start now; None if none may."""
+    node = _current(draft, event.attempt)
+    if node is None:
+        return None
+    if node.attempts[-1].phase is TaskPhase.QUEUED:
+        node = _note_start(draft, node, AttemptStarted(attempt=event.attempt))
+    attempt = replace(node.attempts[-1], has_deck=event.has_deck)
+    if attempt.failure is not None:  # it was being killed: what it wants to begin is not begun
+        _end_killed(draft, node, attempt, attempt.failure)
+        return None
+    node = _with_attempt(node, _end_attempt(draft, node, attempt, AttemptSucceeded))
+    draft.add_workflows(produced_workflows(node.node_id, node.attempt, event.workflow))
+    draft.write(layout.dynamic_workflow_uri(draft.state, node), event.workflow)
+    return draft.move(node, Cause.WORKFLOW_PRODUCED)
+
+
+def children_failed(draft: Draft, node: NodeState, failure: Failure) -> None:
+    """End a dynamic node whose workflow failed; only if a child took too long, another attempt is made."""
+    if failure.code == retries.ACTIVE_DEADLINE:
+        _retry_or_fail(draft, replace(node, failure=None), replace(failure, is_retryable=True))
+    else:
+        draft.end(node, Cause.CHILDREN_ENDED, failure)
 
 
 def write_command(node: NodeState, source: AttemptId) -> WriteCache:

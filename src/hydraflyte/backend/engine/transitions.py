@@ -34,6 +34,7 @@ class Cause(Enum):
     UPSTREAM_LOST = "upstream lost"  # all upstream ended, one of them not well
     ATTEMPT_REPLACED = "attempt replaced"  # it failed, budget left: the attempt changes, the node does not
     ATTEMPT_SUCCEEDED = "attempt succeeded"
+    WORKFLOW_PRODUCED = "workflow produced"  # by an attempt of a dynamic task: the node goes on with that
     ATTEMPT_GAVE_UP = "attempt gave up"  # permanent failure, or no budget left
     DEADLINE_PASSED = "deadline passed"  # the active deadline, over all attempts
     CHILDREN_SUCCEEDED = "children succeeded"
@@ -70,7 +71,14 @@ NODE_TRANSITIONS: Mapping[tuple[NodePhase, NodeCause], NodePhase] = {
     (NodePhase.RUNNING, Cause.CHILDREN_SUCCEEDED): NodePhase.SUCCEEDED,
     (NodePhase.RUNNING, Cause.CHILD_FAILED): NodePhase.FAILING,
     (NodePhase.RUNNING, Cause.KILLED): NodePhase.ABORTED,
+    (NodePhase.RUNNING, Cause.WORKFLOW_PRODUCED): NodePhase.DYNAMIC_RUNNING,
+    (NodePhase.DYNAMIC_RUNNING, Cause.CHILDREN_SUCCEEDED): NodePhase.SUCCEEDED,
+    (NodePhase.DYNAMIC_RUNNING, Cause.CHILD_FAILED): NodePhase.FAILING,
+    (NodePhase.DYNAMIC_RUNNING, Cause.KILLED): NodePhase.ABORTED,
     (NodePhase.FAILING, Cause.CHILDREN_ENDED): NodePhase.FAILED,
+    (NodePhase.FAILING, Cause.ATTEMPT_REPLACED): NodePhase.QUEUED,  # a dynamic task: a child timed out, budget left
+    (NodePhase.FAILING, Cause.ATTEMPT_GAVE_UP): NodePhase.FAILED,
+    (NodePhase.FAILING, Cause.NOT_STARTABLE): NodePhase.FAILED,
     (NodePhase.FAILING, Cause.KILLED): NodePhase.ABORTED,
 }
 

@@ -11,19 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.errors_pb2 import ErrorDocument
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import DecodeError, Message
 
+from hydraflyte.backend.compiler.dynamic import compile_dynamic
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.completion import MAX_OUTPUTS_BYTES, AttemptReport, judge
-from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptLost, AttemptSucceeded
+from hydraflyte.backend.engine.events import (
+    AttemptAborted,
+    AttemptFailed,
+    AttemptLost,
+    AttemptProducedWorkflow,
+    AttemptSucceeded,
+)
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.executor.attempts import EXIT_FILE, REFUSED_FILE, read_tail
+from hydraflyte.errors import CompilationError
 from hydraflyte.identifiers import AttemptId
 
 BAD_TASK_DEFINITION = "BadTaskDefinition"
-AttemptEnd = AttemptSucceeded | AttemptFailed | AttemptLost | AttemptAborted
+DYNAMIC_BUILD_FAILED = "DynamicWorkflowBuildFailed"
+AttemptEnd = AttemptSucceeded | AttemptProducedWorkflow | AttemptFailed | AttemptLost | AttemptAborted
 _Document = TypeVar("_Document", bound=Message)
 
 
@@ -45,7 +55,7 @@ def fail_for_good(attempt: AttemptId, *, code: str, message: str) -> AttemptFail
 def measure_results(spec: AttemptSpec) -> int:
     """Return the bytes of the files that ``read_end`` would parse."""
     prefix = Path(spec.output_prefix)
-    return sum(_size(prefix / name) for name in ("outputs.pb", "error.pb"))
+    return sum(_size(prefix / name) for name in ("outputs.pb", "error.pb", "futures.pb"))
 
 
 def read_end(spec: AttemptSpec, directory: Path) -> AttemptEnd | None:
@@ -55,13 +65,25 @@ def read_end(spec: AttemptSpec, directory: Path) -> AttemptEnd | None:
         return None
     if record.aborted:
         return AttemptAborted(attempt=spec.attempt)
-    return judge(_report(spec, directory, record))
+    report = _report(spec, directory, record)
+    end = judge(report)
+    return _produce(spec, end, has_deck=report.has_deck) if isinstance(end, DynamicJobSpec) else end
+
+
+def _produce(spec: AttemptSpec, futures: DynamicJobSpec, *, has_deck: bool) -> AttemptEnd:
+    """Compile the workflow that a dynamic task wants to be run; what cannot be compiled fails for good."""
+    try:
+        workflow = compile_dynamic(futures, spec.attempt, spec.task.interface.outputs)
+    except CompilationError as error:
+        return fail_for_good(spec.attempt, code=DYNAMIC_BUILD_FAILED, message=error.message)
+    return AttemptProducedWorkflow(attempt=spec.attempt, workflow=workflow, has_deck=has_deck)
 
 
 def _report(spec: AttemptSpec, directory: Path, record: ExitRecord) -> AttemptReport:
     prefix = Path(spec.output_prefix)
     outputs, outputs_problem = _read_document(prefix / "outputs.pb", LiteralMap)
     error, error_problem = _read_document(prefix / "error.pb", ErrorDocument)
+    futures, futures_problem = _read_document(prefix / "futures.pb", DynamicJobSpec, most_bytes=None)
     return AttemptReport(
         attempt=spec.attempt,
         exit_code=record.exit_code,
@@ -73,8 +95,8 @@ def _report(spec: AttemptSpec, directory: Path, record: ExitRecord) -> AttemptRe
         error=error,
         error_uri=str(prefix / "error.pb"),
         output_prefix=spec.output_prefix,
-        unreadable=error_problem or outputs_problem,
-        has_futures=(prefix / "futures.pb").exists(),
+        unreadable=futures_problem or error_problem or outputs_problem,
+        futures=futures,
         has_deck=(prefix / "deck.html").exists(),
         is_out_of_memory=record.oom_killed,
         start_failure=_read_refusal(directory),
@@ -101,9 +123,11 @@ def _read_refusal(directory: Path) -> str:
         return ""
 
 
-def _read_document(path: Path, kind: type[_Document]) -> tuple[_Document | None, str]:
+def _read_document(
+    path: Path, kind: type[_Document], *, most_bytes: int | None = MAX_OUTPUTS_BYTES
+) -> tuple[_Document | None, str]:
     """Return (content, "") of a protobuf file, (None, "") if there is none or it is too large, else (None, why)."""
-    if _size(path) > MAX_OUTPUTS_BYTES:
+    if most_bytes is not None and _size(path) > most_bytes:
         return None, ""
     try:
         return kind.FromString(path.read_bytes()), ""

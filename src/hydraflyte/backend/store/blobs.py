@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import Message
+
+_Message = TypeVar("_Message", bound=Message)
 
 
 class Blobs:
@@ -49,6 +51,15 @@ class Blobs:
             return LiteralMap.FromString(Path(uri).read_bytes())
         except FileNotFoundError:
             return LiteralMap()
+
+    def read_message(self, uri: str, kind: type[_Message]) -> _Message:
+        """Return the message of this kind at this absolute path.
+
+        Raises:
+            OSError: there is no such file, or it cannot be read.
+            google.protobuf.message.DecodeError: the file holds no such message.
+        """
+        return kind.FromString(Path(uri).read_bytes())
 
     def write_literals(self, uri: str, literals: LiteralMap) -> None:
         """Put the literal map at this absolute path, making folders as needed."""

@@ -170,12 +170,23 @@ def _save_all(connection: sqlite3.Connection, changes: Iterable[Change], now: da
         _put(
             connection, "executions", {"id": row_id, **execution_columns(change.state)}, keys=("id",), update_only=True
         )
-        for node_id in sorted(change.touched):
+        for node_id in _parents_first(change):
             _save_node(connection, row_id, change.state, node_id)
         _append_events(connection, row_id, change.events, now)
         for command in change.commands:
             if isinstance(command, WriteCache):
                 put_artifact(connection, command, now)
+
+
+def _parents_first(change: Change) -> list[NodeId]:
+    """Return the touched nodes so that a parent, whose row a child's row names, comes before its children."""
+    nodes = change.state.nodes
+
+    def depth(node_id: NodeId) -> int:
+        parent = nodes[node_id].parent
+        return 0 if parent is None else 1 + depth(parent)
+
+    return sorted(change.touched, key=lambda node_id: (depth(node_id), node_id))
 
 
 def _save_node(connection: sqlite3.Connection, row_id: int | None, state: ExecutionState, node_id: NodeId) -> None:

@@ -63,6 +63,7 @@ class NodeRow:
     """One node execution.
 
     Attributes:
+        dynamic_uri: of the compiled workflow that a dynamic task produced, or ``""``.
         has_children: whether node executions below it exist.
         child: the execution that a launch-plan node started, if any.
         artifact_id: of the catalog entry under the node's cache key, or ``""``.
@@ -81,6 +82,7 @@ class NodeRow:
     input_uri: str
     output_uri: str
     deck_uri: str
+    dynamic_uri: str
     cache_status: str
     cache_dataset: str
     cache_tag: str
@@ -242,6 +244,7 @@ def _node(row: sqlite3.Row) -> NodeRow:
         input_uri=row["input_uri"],
         output_uri=row["output_uri"],
         deck_uri=row["deck_uri"],
+        dynamic_uri=row["dynamic_uri"],
         cache_status=row["cache_status"],
         cache_dataset=row["cache_dataset"],
         cache_tag=row["cache_tag"],

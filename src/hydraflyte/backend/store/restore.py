@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
 
+from hydraflyte.backend.engine import layout
 from hydraflyte.backend.engine.events import LogLink
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
+from hydraflyte.backend.engine.graph import WorkflowGraph
+from hydraflyte.backend.engine.levels import produced_workflows
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import (
     AttemptState,
@@ -60,7 +64,7 @@ def execution_of(
     for task in task_rows:
         attempts.setdefault(task["node_id"], []).append(_attempt_of(task))
     nodes = [_node_of(node, tuple(attempts.get(node["node_id"], ())), blobs) for node in node_rows]
-    return ExecutionState(
+    state = ExecutionState(
         plan=plan,
         phase=ExecutionPhase[row["phase"]],
         created_at=_instant(row["created_at"]),
@@ -72,6 +76,19 @@ def execution_of(
         abort_cause=row["abort_cause"] or None,
         abort_principal=row["abort_principal"],
     )
+    return replace(state, produced=_produced(state, blobs))
+
+
+def _produced(state: ExecutionState, blobs: Blobs) -> dict[str, WorkflowGraph]:
+    """Return the workflows that dynamic tasks produced: only those have children below a task."""
+    produced: dict[str, WorkflowGraph] = {}
+    places = {(node.parent, node.retry_group or 0) for node in state.nodes.values() if node.parent is not None}
+    for parent_id, attempt in sorted(places):
+        parent = state.nodes[parent_id]
+        if parent.kind is NodeKind.TASK:
+            closure = blobs.read_message(layout.dynamic_workflow_uri(state, parent, attempt), CompiledWorkflowClosure)
+            produced |= produced_workflows(parent_id, attempt, closure)
+    return produced
 
 
 def _node_of(row: sqlite3.Row, attempts: tuple[AttemptState, ...], blobs: Blobs) -> NodeState:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hydraflyte.backend.engine import layout
 from hydraflyte.backend.engine.failures import Failure
+from hydraflyte.backend.engine.levels import has_produced, spec_of
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import AttemptState, ExecutionState, NodeState
 from hydraflyte.backend.store.timestamps import duration_ns, to_text
@@ -50,6 +51,7 @@ def node_columns(state: ExecutionState, node: NodeState) -> Columns:
         "input_uri": layout.inputs_uri(state, node) if node.inputs is not None else "",
         "output_uri": layout.outputs_uri(state, node) if done else "",
         "deck_uri": f"{prefix}/deck.html" if has_deck else "",
+        "dynamic_uri": layout.dynamic_workflow_uri(state, node) if has_produced(state, node) else "",
         "cache_status": node.cache_status.value,
         "cache_dataset": node.cache_dataset,
         "cache_tag": node.cache_tag,
@@ -65,7 +67,7 @@ def node_columns(state: ExecutionState, node: NodeState) -> Columns:
 
 def task_columns(state: ExecutionState, node: NodeState, attempt: AttemptState) -> Columns:
     """Return the columns of ``task_executions``, without the execution's row id."""
-    task = state.plan.graph.workflows[node.scope].nodes[node.spec_node_id].task
+    task = spec_of(state, node).task
     assert task is not None, "only task nodes have attempts"
     prefix = layout.output_prefix(state, node, attempt.attempt)
     return {

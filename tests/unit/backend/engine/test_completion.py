@@ -3,8 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.errors_pb2 import ContainerError, ErrorDocument
 from flyteidl.core.execution_pb2 import ExecutionError
+from flyteidl.core.workflow_pb2 import Node
 from tests.unit.backend.workflows import literals
 
 from hydraflyte.backend.engine.completion import MAX_OUTPUTS_BYTES, AttemptReport, judge
@@ -112,7 +114,13 @@ def test_a_process_that_could_not_be_started_is_a_permanent_failure() -> None:
     assert found.message == "no such program: prog"
 
 
-def test_dynamic_tasks_are_refused_for_now() -> None:
-    found = failure(replace(EXITED_WELL, has_futures=True, outputs=literals(o0=1)))
+def test_a_workflow_that_was_produced_is_believed_before_all_else() -> None:
+    futures = DynamicJobSpec(nodes=[Node(id="dn0")])
 
-    assert (found.code, found.is_retryable) == ("DynamicNotSupported", False)
+    end = judge(replace(EXITED_WELL, futures=futures, outputs=literals(o0=1), error=error()))
+
+    assert end == futures
+
+
+def test_a_workflow_that_a_dying_process_left_is_not_run() -> None:
+    assert failure(replace(DIED, futures=DynamicJobSpec(nodes=[Node(id="dn0")]))).code == "Error"

@@ -72,6 +72,7 @@ CREATE TABLE node_executions (
     input_uri TEXT NOT NULL DEFAULT '',
     output_uri TEXT NOT NULL DEFAULT '',
     deck_uri TEXT NOT NULL DEFAULT '',
+    dynamic_uri TEXT NOT NULL DEFAULT '',   -- of the compiled workflow that a dynamic task produced
     cache_status TEXT NOT NULL,
     cache_dataset TEXT NOT NULL DEFAULT '',
     cache_tag TEXT NOT NULL DEFAULT '',
