@@ -24,6 +24,7 @@ from hydraflyte.errors import BackendStartError
 
 DEFAULT_PORT = 30080
 _LOCK_PATIENCE_S = 0.2
+_SHORTEST_TOKEN = 43  # an empty one, as a crash of the machine may leave it, would let everybody in
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 
 
@@ -99,7 +100,10 @@ class Home:
         if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
             return inside
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"hydraflyte-{os.getuid()}" / f"{digest}.sock"
+        outside = Path(tempfile.gettempdir()).absolute() / f"hydraflyte-{os.getuid()}" / f"{digest}.sock"
+        if len(os.fsencode(outside)) <= _LONGEST_SOCKET_PATH:
+            return outside
+        return Path("/tmp", *outside.parts[-2:])
 
     def prepare(self) -> None:
         """Create the folders, private to this user.
@@ -108,13 +112,15 @@ class Home:
             BackendStartError: the home cannot be written, or belongs to or is open to another user.
         """
         _make_private(self.root)
-        _make_private(self.socket.parent)
+        if self.socket.parent != self.root:
+            _refuse_link(self.socket.parent)
+            _make_private(self.socket.parent)
 
     def lock(self) -> int:
         """Take the home for this process; returns a descriptor to keep open for as long as it is held.
 
         Raises:
-            BackendStartError: another backend holds it.
+            BackendStartError: another backend holds it, or the disk is full.
         """
         descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not _lock_within(descriptor, _LOCK_PATIENCE_S):
@@ -124,8 +130,12 @@ class Home:
                 f"Another backend (pid {holder}) already serves the home {self.root}.",
                 hint="use it (`hydraflyte status`), stop it (`hydraflyte down`), or choose another folder with --home.",
             )
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            os.close(descriptor)
+            raise _cannot_write(self.lock_file, error) from error
         return descriptor
 
     def is_locked(self) -> bool:
@@ -135,7 +145,9 @@ class Home:
         except OSError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(
+                descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB
+            )  # shared: who looks never takes a looker for a holder
         except BlockingIOError:
             return True
         finally:
@@ -143,12 +155,19 @@ class Home:
         return False
 
     def token(self) -> str:
-        """Return the token that lets a client in over TCP, making one the first time."""
+        """Return the token that lets a client in over TCP, making one the first time, or if the file is damaged."""
+        found = self._read_token()
+        if len(found) >= _SHORTEST_TOKEN:
+            return found
+        made = secrets.token_urlsafe(32)
+        write_private(self.token_file, made + "\n")
+        return made
+
+    def _read_token(self) -> str:
         try:
             return self.token_file.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            write_private(self.token_file, secrets.token_urlsafe(32) + "\n")
-            return self.token_file.read_text(encoding="ascii").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return ""
 
     def announce(self, backend: RunningBackend) -> None:
         """Say who serves this home."""
@@ -177,11 +196,29 @@ class Home:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Put ``text`` at ``path``, readable by this user only, whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")  # mode 0600
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
+    """Put ``text`` at ``path``, readable by this user only, whole or not at all.
+
+    Raises:
+        BackendStartError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> BackendStartError:
+    return BackendStartError(
+        f"{path} cannot be written: {error.strerror or error}.",
+        hint="check the free space there, or choose another folder with --home or HYDRAFLYTE_HOME.",
+    )
 
 
 def _lock_within(descriptor: int, patience_s: float) -> bool:
@@ -196,6 +233,15 @@ def _lock_within(descriptor: int, patience_s: float) -> bool:
             time.sleep(0.01)
         else:
             return True
+
+
+def _refuse_link(folder: Path) -> None:
+    """In a folder that others can write to, a link may be theirs: it would lead us, and later our clients, anywhere."""
+    if folder.is_symlink():
+        raise BackendStartError(
+            f"{folder} is a link; the folder of the backend's socket must not be one.",
+            hint="remove it, or choose a home with a path of less than 90 characters with --home.",
+        )
 
 
 def _make_private(folder: Path) -> None:

@@ -100,6 +100,15 @@ def test_a_port_that_is_taken_is_named(home):
     assert "hint: choose another one with --port" in done.stderr
 
 
+@pytest.mark.parametrize("port", ["70000", "-1"])
+def test_a_number_that_is_no_port_is_named(home, port):
+    done = hydraflyte("up", f"--port={port}", home=home, check=False)
+
+    assert done.returncode == 1
+    assert f"error: --port {port} is not the number of a port." in done.stderr
+    assert "hint: choose one from 1 to 65535" in done.stderr
+
+
 def test_an_address_that_others_can_reach_is_refused(home):
     done = hydraflyte("up", "--host", "0.0.0.0", home=home, check=False)
 

@@ -1,11 +1,16 @@
 """The home: private, held by one backend at most, and honest about who serves it."""
 
+import fcntl
 import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from hydraflyte.errors import BackendStartError
-from hydraflyte.home import Home, RunningBackend
+from hydraflyte.home import Home, RunningBackend, write_private
 
 
 @pytest.fixture
@@ -92,3 +97,64 @@ def test_a_socket_path_that_is_too_long_moves_to_a_private_temporary_folder(tmp_
 
     assert len(str(deep.socket)) <= 100
     assert f"hydraflyte-{os.getuid()}" in str(deep.socket)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\n", b"short\n", b"\xff" * 43])
+def test_a_damaged_token_is_replaced_because_an_empty_one_would_let_everybody_in(home, damaged):
+    home.token_file.write_bytes(damaged)
+
+    token = home.token()
+
+    assert len(token) == 43
+    assert home.token_file.read_text() == token + "\n"
+    assert home.token() == token
+
+
+def test_two_who_look_at_once_do_not_take_each_other_for_a_backend(home):
+    os.close(home.lock())
+    looking = os.open(home.lock_file, os.O_RDWR)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+
+    assert home.is_locked() is False
+    os.close(looking)
+
+
+@pytest.fixture
+def long_home(tmp_path):
+    return Home(root=tmp_path / ("long-" * 25))
+
+
+def test_the_socket_of_a_long_home_is_in_the_temporary_folder_as_an_absolute_path(long_home, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(tempfile, "tempdir", ".")
+
+    assert long_home.socket.parent == Path(f"/hydraflyte-{os.getuid()}")
+
+
+def test_the_socket_of_a_long_home_never_has_a_long_path_itself(long_home, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("temporary-" * 10)))
+
+    assert long_home.socket.parent == Path(f"/tmp/hydraflyte-{os.getuid()}")
+
+
+def test_a_link_in_place_of_the_sockets_folder_is_refused_and_its_target_left_alone(long_home, tmp_path, monkeypatch):
+    target = tmp_path / "target"
+    target.mkdir(mode=0o755)
+    temporary = Path(tempfile.mkdtemp(prefix="hf-"))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    (temporary / f"hydraflyte-{os.getuid()}").symlink_to(target)
+
+    with pytest.raises(BackendStartError, match="is a link"):
+        long_home.prepare()
+
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+    shutil.rmtree(temporary)
+
+
+def test_what_cannot_be_written_is_named_and_leaves_no_partial_file(home):
+    (home.root / "taken").mkdir()
+
+    with pytest.raises(BackendStartError, match="taken cannot be written"):
+        write_private(home.root / "taken", "text")
+
+    assert list(home.root.glob(".partial-*")) == []

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from hydraflyte.errors import BackendStartError
 from hydraflyte.home import DEFAULT_PORT
 
+_LAST_PORT = 65_535
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
@@ -48,6 +50,11 @@ def reserve(host: str, port: int | None, *, last_port: int | None) -> tuple[sock
         BackendStartError: the port asked for is taken, or the host is not a loopback address.
     """
     _require_loopback(host)
+    if port is not None and not 0 <= port <= _LAST_PORT:
+        raise BackendStartError(
+            f"--port {port} is not the number of a port.",
+            hint=f"choose one from 1 to {_LAST_PORT}, or 0 for a free one.",
+        )
     if port:
         return _bind_pair(host, port)
     for candidate in (last_port, DEFAULT_PORT if port is None else None):
@@ -60,7 +67,7 @@ def reserve(host: str, port: int | None, *, last_port: int | None) -> tuple[sock
 def _bind_pair(host: str, port: int) -> tuple[socket.socket, Addresses]:
     _bind(host, port).close()  # gRPC binds it again itself; this tells whether it is free
     try:
-        http_socket = _bind(host, port + 1)
+        http_socket = _bind(host, port + 1 if port < _LAST_PORT else 0)
     except BackendStartError:  # clients learn the HTTP address from the backend, so any other port will do
         http_socket = _bind(host, 0)
     return http_socket, Addresses(host=host, grpc_port=port, http_port=http_socket.getsockname()[1])
