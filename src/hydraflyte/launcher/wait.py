@@ -99,7 +99,7 @@ class Sweep:
     source_root: Path
     window: int | None = None
     _stop: Event = field(default_factory=Event)
-    _results: queue.SimpleQueue[Outcome] = field(default_factory=queue.SimpleQueue)
+    _results: queue.SimpleQueue[Outcome | BaseException] = field(default_factory=queue.SimpleQueue)
     _flights: queue.SimpleQueue[_Flight | None] = field(default_factory=queue.SimpleQueue)
     _submissions: dict[int, Submission] = field(default_factory=dict)
 
@@ -109,7 +109,10 @@ class Sweep:
             yield from pool.map(self._try_to_start, numbers)
 
     def run_all(self, numbers: Sequence[int]) -> Iterator[Outcome]:
-        """Start every job, follow it, and yield each outcome as soon as it is there, in no order."""
+        """Start every job, follow it, and yield each outcome as soon as it is there, in no order.
+
+        Whatever stops one of the threads (a closed stdout, a defect) is raised here: nobody waits for a dead thread.
+        """
         waiting = iter(numbers)
         window = len(numbers) if self.window is None else self.window
         pollers = min(len(numbers), window, _MOST_POLLERS)
@@ -121,7 +124,10 @@ class Sweep:
             for number in _first(waiting, window):
                 submitters.submit(self._launch, number)
             for _ in numbers:
-                yield self._results.get()
+                result = self._results.get()
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
                 for number in _first(waiting, 1):
                     submitters.submit(self._launch, number)
         finally:
@@ -157,13 +163,23 @@ class Sweep:
         return submission
 
     def _launch(self, number: int) -> None:
-        started = self._try_to_start(number)
+        try:
+            started = self._try_to_start(number)
+        except BaseException as error:  # the border of a thread; rich raises SystemExit when stdout is closed
+            self._results.put(error)
+            return
         if isinstance(started, Outcome):
             self._results.put(started)
         else:
             self._flights.put(_Flight(submission=started))
 
     def _follow(self) -> None:
+        try:
+            self._follow_flights()
+        except BaseException as error:  # the border of a thread
+            self._results.put(error)
+
+    def _follow_flights(self) -> None:
         """Poll whatever execution is next, again and again."""
         while (flight := self._flights.get()) is not None:
             time.sleep(max(0.0, flight.next_poll_at - time.monotonic()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -170,3 +171,26 @@ def test_every_other_end_than_success_is_an_error(phase: int) -> None:
 
     assert outcomes[0].phase == Phase.Phase.Name(phase)
     assert isinstance(outcomes[0].error, ExecutionFailedError)
+
+
+@pytest.mark.parametrize("stopper", [SystemExit(1), ValueError("a defect")])
+def test_what_stops_a_submitting_thread_is_raised_instead_of_waiting_for_ever(stopper: BaseException) -> None:
+    def show(submission: Submission) -> None:
+        raise stopper  # as rich does when stdout was closed (`| head -1`)
+
+    client = ScriptedFlyteClient()
+    sweep = replace(sweep_on(client, Seen()), watcher=Watcher(submitted=show, phase_changed=lambda number, phase: None))
+
+    with pytest.raises(type(stopper)):
+        run(sweep, range(2))
+
+
+def test_what_stops_a_following_thread_is_raised_instead_of_waiting_for_ever() -> None:
+    def show(number: int, phase: str) -> None:
+        raise OSError("No space left on device")
+
+    client = ScriptedFlyteClient()
+    sweep = replace(sweep_on(client, Seen()), watcher=Watcher(submitted=lambda submission: None, phase_changed=show))
+
+    with pytest.raises(OSError, match="No space left"):
+        run(sweep, range(2))
