@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
+import shutil
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, running_backend
 from hydraflyte.errors import ExecutionError
@@ -98,11 +100,12 @@ def run_logs(options: argparse.Namespace) -> int:
         execution = _get_execution(admin, options)
         blocks = list(_log_blocks(admin, execution, options.node))
     if options.json:
-        print_json([{**block, "text": _fetch(str(block["uri"]), token)} for block in blocks])
+        print_json([{**block, "text": _log_text(str(block["uri"]), token)} for block in blocks])
         return 0
     for block in blocks:
-        print(f"==> {block['node']} attempt {block['attempt']} {block['stream']} <==")
-        sys.stdout.write(_fetch(str(block["uri"]), token))
+        print(f"==> {block['node']} attempt {block['attempt']} {block['stream']} <==", flush=True)
+        _copy_log(str(block["uri"]), token, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
     return 0
 
 
@@ -165,19 +168,24 @@ def _log_blocks(admin: AdminServiceStub, execution: Execution, only_node: str | 
                 }
 
 
-def _fetch(uri: str, token: str) -> str:
+def _copy_log(uri: str, token: str, target: IO[bytes]) -> None:
+    """Copy a captured stream to ``target``, piece by piece: logs can be large. Nothing captured is no error."""
     request = urllib.request.Request(uri, headers={"Authorization": f"Bearer {token}"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: a proxy cannot reach it
     try:
         with opener.open(request, timeout=30) as response:
-            text: str = response.read().decode("utf-8", errors="replace")
-            return text
+            shutil.copyfileobj(response, target)
     except urllib.error.HTTPError as error:
-        if error.code == 404:
-            return ""  # nothing was written
-        raise ExecutionError(
-            f"The log {uri} cannot be read: {error}.", hint="is the backend the one that ran it?"
-        ) from error
+        if error.code != 404:
+            raise ExecutionError(
+                f"The log {uri} cannot be read: {error}.", hint="is the backend the one that ran it?"
+            ) from error
+
+
+def _log_text(uri: str, token: str) -> str:
+    buffer = io.BytesIO()
+    _copy_log(uri, token, buffer)
+    return buffer.getvalue().decode("utf-8", errors="replace")
 
 
 def _outputs(admin: AdminServiceStub, execution: Execution) -> object:
