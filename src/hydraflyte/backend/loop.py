@@ -12,16 +12,23 @@ import contextlib
 import errno
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
+from flyteidl.core.literals_pb2 import Literal
+
+from hydraflyte.backend.children import Children, insisting
 from hydraflyte.backend.engine import machine
 from hydraflyte.backend.engine.commands import (
     AbortAttempt,
+    AbortChild,
     Command,
     LookUpCache,
+    OpenSignal,
     StartAttempt,
+    StartChild,
     WakeAt,
     WriteCache,
 )
@@ -31,12 +38,14 @@ from hydraflyte.backend.engine.events import (
     CacheAnswered,
     Event,
     ExecutionRequested,
+    SignalSet,
     TimePassed,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, TaskPhase
 from hydraflyte.backend.engine.state import ExecutionState, Step
 from hydraflyte.backend.ports import (
+    ChildLauncher,
     ExecutionEndedError,
     ExecutionNotFoundError,
     NewExecution,
@@ -86,9 +95,15 @@ class ExecutionLoop:
         self._timers: set[asyncio.TimerHandle] = set()
         self._lookups: set[asyncio.Task[None]] = set()
         self._driver: asyncio.Task[None] | None = None
+        self._children: Children | None = None  # set by open: what begins them needs this loop
 
-    async def open(self) -> None:
-        """Take up every execution that had not ended when the last process stopped, then begin to drive."""
+    async def open(self, *, children: ChildLauncher) -> None:
+        """Take up every execution that had not ended when the last process stopped, then begin to drive.
+
+        Args:
+            children: begins the executions of launch-plan nodes; it may use this loop.
+        """
+        self._children = Children(launcher=children, control=self, sink=self, store=self._store)
         await self._executor.open(self)
         for state in await self._store.load_open():
             self._open[state.plan.execution_id] = _Open(state=state)
@@ -105,6 +120,8 @@ class ExecutionLoop:
             timer.cancel()
         for lookup in self._lookups:
             lookup.cancel()
+        if self._children is not None:
+            await self._children.close()
         await self._executor.close()
 
     @property
@@ -149,6 +166,10 @@ class ExecutionLoop:
             if ended in entry.waiters:
                 entry.waiters.remove(ended)
         return True
+
+    def note_signal(self, execution: ExecutionId, signal_id: str, value: Literal) -> None:
+        """See ``ExecutionControl.note_signal``."""
+        self.post(execution, SignalSet(signal_id=signal_id, value=value))
 
     def _resume(self, state: ExecutionState) -> None:
         """Settle what was under way: attempts that ended meanwhile, attempts that are lost, commands not sent."""
@@ -242,6 +263,14 @@ class ExecutionLoop:
                     self._look_up(execution, command)
                 case WriteCache():
                     pass  # stored in the same transaction as the state it follows from
+                case StartChild():
+                    assert self._children is not None, "commands come after open"
+                    self._children.start(execution, command)
+                case AbortChild():
+                    assert self._children is not None, "commands come after open"
+                    self._children.abort(execution, command)
+                case OpenSignal():  # stored like WriteCache; a value may have been there before the gate
+                    self._look_up_signal(execution, command)
 
     def _wake_at(self, execution: ExecutionId, at: datetime) -> None:
         delay_s = max(0.0, (at - self._clock.now()).total_seconds())
@@ -255,20 +284,33 @@ class ExecutionLoop:
 
     def _look_up(self, execution: ExecutionId, command: LookUpCache) -> None:
         async def answer() -> None:
+            artifact, has_failed = None, False
             try:
                 artifact = await self._store.find_artifact(command.dataset, command.tag)
             except sqlite3.Error:
                 log.exception("%s: the catalog cannot be asked; %s runs uncached", execution, command.node)
-                artifact = None
+                has_failed = True
             event = CacheAnswered(
                 node=command.node,
                 attempt=command.attempt,
                 outputs=artifact.outputs if artifact else None,
                 source=artifact.source if artifact else None,
+                has_failed=has_failed,
             )
             self.post(execution, event)
 
-        task = asyncio.create_task(answer())
+        self._look(answer())
+
+    def _look_up_signal(self, execution: ExecutionId, command: OpenSignal) -> None:
+        async def answer() -> None:
+            value = await insisting(lambda: self._store.find_signal_value(execution, command.signal_id))
+            if value is not None:
+                self.post(execution, SignalSet(signal_id=command.signal_id, value=value))
+
+        self._look(answer())
+
+    def _look(self, look: Coroutine[Any, Any, None]) -> None:  # what it yields to the event loop is nobody's business
+        task = asyncio.create_task(look)
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
 

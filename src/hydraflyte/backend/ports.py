@@ -7,9 +7,9 @@ from typing import Protocol
 
 from flyteidl.admin.execution_pb2 import ExecutionSpec
 from flyteidl.core.identifier_pb2 import Identifier
-from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.literals_pb2 import Literal, LiteralMap
 
-from hydraflyte.backend.engine.commands import AttemptSpec
+from hydraflyte.backend.engine.commands import AttemptSpec, StartChild
 from hydraflyte.backend.engine.events import Event
 from hydraflyte.backend.engine.state import ExecutionPlan
 from hydraflyte.identifiers import AttemptId, ExecutionId
@@ -101,6 +101,26 @@ class ExecutionControl(Protocol):
     async def wait_until_ended(self, execution: ExecutionId, *, timeout_s: float) -> bool:
         """Return True when the execution is in a terminal phase (at once if it is), False after ``timeout_s``."""
         ...
+
+    def note_signal(self, execution: ExecutionId, signal_id: str, value: Literal) -> None:
+        """Tell the execution's gates that the signal was set, and stored; returns at once."""
+        ...
+
+
+class ChildLauncher(Protocol):
+    """Begins the executions that launch-plan nodes ask for. Implemented by the API, and by a scripted one in tests."""
+
+    async def launch_child(self, parent: ExecutionId, command: StartChild) -> None:
+        """Begin the child through the same checks as any execution; returns once it is durable, or if it exists.
+
+        Raises:
+            ChildRefusedError: it cannot be begun, now or later.
+        """
+        ...
+
+
+class ChildRefusedError(Exception):
+    """The child execution cannot be begun; the text says why."""
 
 
 class ExecutionExistsError(Exception):

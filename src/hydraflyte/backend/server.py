@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 
 from hydraflyte import __version__
 from hydraflyte.backend.addresses import Addresses, reserve
+from hydraflyte.backend.admin.children import ChildExecutions
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.service import build_server
 from hydraflyte.backend.admin.signing import verify
@@ -90,7 +91,6 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         blobs = Blobs(home.blobs)
         loop = ExecutionLoop(store=ExecutionStore(database=database, blobs=blobs), executor=executor, clock=clock)
         stack.push_async_callback(loop.close)
-        await loop.open()
 
         control_plane = ControlPlaneParts(
             database=database,
@@ -104,6 +104,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             principal=getpass.getuser(),
             token=token,
         )
+        await loop.open(children=ChildExecutions(control_plane))
         server = build_server(control_plane)
         _listen(server, f"unix:{home.socket}", hint="remove the file if no backend runs.")
         _listen(server, addresses.endpoint, hint="choose another port with --port, or stop what listens there.")

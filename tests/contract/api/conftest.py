@@ -24,6 +24,7 @@ from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
 from flyteidl.core.types_pb2 import SimpleType
 from flyteidl.service import admin_pb2_grpc, auth_pb2_grpc, dataproxy_pb2_grpc, identity_pb2_grpc, signal_pb2_grpc
 
+from hydraflyte.backend.admin.children import ChildExecutions
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.service import build_server
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptStarted, AttemptSucceeded, LogLink
@@ -138,7 +139,6 @@ def serving(home, **changes):
     async def serve():
         store = ExecutionStore(database=database, blobs=blobs)
         loop = ExecutionLoop(store=store, executor=executor, clock=ManualClock(START))
-        await loop.open()
         parts = ControlPlaneParts(
             database=database,
             blobs=blobs,
@@ -150,6 +150,7 @@ def serving(home, **changes):
             principal="ada",
         )
         parts = replace(parts, **changes)
+        await loop.open(children=ChildExecutions(parts))
         server = build_server(parts)
         address = f"unix:{home}/api.sock"
         server.add_insecure_port(address)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.condition_pb2 import BooleanExpression, ComparisonExpression, Operand
 from flyteidl.core.identifier_pb2 import Identifier, ResourceType
-from flyteidl.core.interface_pb2 import TypedInterface, Variable, VariableMap
+from flyteidl.core.interface_pb2 import Parameter, ParameterMap, TypedInterface, Variable, VariableMap
 from flyteidl.core.literals_pb2 import (
     Binding,
     BindingData,
@@ -27,17 +27,22 @@ from flyteidl.core.literals_pb2 import (
 from flyteidl.core.tasks_pb2 import Container, TaskMetadata, TaskTemplate
 from flyteidl.core.types_pb2 import LiteralType, OutputReference, PromiseAttribute, SimpleType, UnionType
 from flyteidl.core.workflow_pb2 import (
+    ApproveCondition,
     BranchNode,
+    GateNode,
     IfBlock,
     IfElseBlock,
     Node,
     NodeMetadata,
+    SignalCondition,
+    SleepCondition,
     TaskNode,
     WorkflowMetadata,
     WorkflowNode,
     WorkflowTemplate,
 )
 
+from hydraflyte.backend.compiler.interfaces import LaunchPlanInterface
 from hydraflyte.backend.compiler.workflow import compile_workflow
 from hydraflyte.backend.engine.graph import entity_key
 from hydraflyte.backend.engine.state import ExecutionPlan
@@ -155,6 +160,44 @@ def workflow_node(
     return Node(id=node_id, inputs=bind(bindings), upstream_node_ids=after, workflow_node=target)
 
 
+PLAN = LaunchPlanInterface(  # takes ``x`` and gives ``o0``, both integers
+    identifier=identifier("plan", ResourceType.LAUNCH_PLAN),
+    expected_inputs=ParameterMap(parameters={"x": Parameter(var=Variable(type=INT), required=True)}),
+    expected_outputs=variables({"o0": INT}),
+)
+
+
+def plan_node(node_id: str, *, after: Sequence[str] = (), **bindings: BindingData) -> Node:
+    """A node that begins an execution of ``PLAN``."""
+    target = WorkflowNode(launchplan_ref=PLAN.identifier)
+    return Node(id=node_id, inputs=bind(bindings), upstream_node_ids=after, workflow_node=target)
+
+
+def signal_node(node_id: str, signal_id: str, *, timeout_s: float = 0, after: Sequence[str] = ()) -> Node:
+    """A gate that waits for an integer and gives it as ``o0``."""
+    condition = SignalCondition(signal_id=signal_id, type=INT, output_variable_name="o0")
+    return _gate(node_id, GateNode(signal=condition), timeout_s, after)
+
+
+def approve_node(node_id: str, signal_id: str, *, after: Sequence[str] = (), **bindings: BindingData) -> Node:
+    node = _gate(node_id, GateNode(approve=ApproveCondition(signal_id=signal_id)), 0, after)
+    node.inputs.extend(bind(bindings))
+    return node
+
+
+def sleep_node(node_id: str, seconds: float, *, timeout_s: float = 0, after: Sequence[str] = ()) -> Node:
+    gate = GateNode(sleep=SleepCondition())
+    gate.sleep.duration.FromTimedelta(timedelta(seconds=seconds))
+    return _gate(node_id, gate, timeout_s, after)
+
+
+def _gate(node_id: str, gate: GateNode, timeout_s: float, after: Sequence[str]) -> Node:
+    node = Node(id=node_id, metadata=NodeMetadata(name=node_id), upstream_node_ids=after, gate_node=gate)
+    if timeout_s:
+        node.metadata.timeout.FromTimedelta(timedelta(seconds=timeout_s))
+    return node
+
+
 def compare(left: str | Value, operator: str, right: Value) -> BooleanExpression:
     """``left`` is a variable of the branch node (text beginning with ``$``) or a value."""
     sides = [
@@ -215,7 +258,8 @@ def workflow(
 def compiled(
     primary: WorkflowTemplate, tasks: Sequence[TaskTemplate], sub_workflows: Sequence[WorkflowTemplate] = ()
 ) -> CompiledWorkflowClosure:
-    return compile_workflow(primary, sub_workflows, {entity_key(template.id): template for template in tasks})
+    by_key = {entity_key(template.id): template for template in tasks}
+    return compile_workflow(primary, sub_workflows, by_key, {entity_key(PLAN.identifier): PLAN})
 
 
 def literal(value: Value) -> Literal:

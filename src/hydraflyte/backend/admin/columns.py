@@ -113,7 +113,6 @@ COLUMNS: Mapping[Entity, Mapping[str, Column]] = {
         "named_entities", text="project domain name description", number="resource_type state", time=_AGE
     ),
     Entity.PROJECT: _columns("projects", text="identifier name description", number="id state", time=_AGE),
-    # No such table yet, as gate nodes are refused at registration; but clients may ask.
     Entity.SIGNAL: _columns(
         "signals", text="execution_project execution_domain execution_name signal_id", number="id", time=_AGE
     ),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from flyteidl.core.identifier_pb2 import Identifier
 from flyteidl.core.interface_pb2 import ParameterMap, TypedInterface, Variable, VariableMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
-from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
+from flyteidl.core.workflow_pb2 import GateNode, Node, WorkflowTemplate
 
 from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.graph import entity_key
@@ -54,6 +54,8 @@ class Library:
             return None if plan is None else _launch_plan_interface(plan, node)
         if kind is NodeKind.BRANCH:
             return self._branch_interface(node)
+        if kind is NodeKind.GATE:
+            return _gate_interface(node.gate_node)
         return None
 
     def _branch_interface(self, node: Node) -> TypedInterface | None:
@@ -75,6 +77,14 @@ def _launch_plan_interface(plan: LaunchPlanInterface, node: Node) -> TypedInterf
     parameters = plan.expected_inputs.parameters.items()
     inputs = {name: parameter.var for name, parameter in parameters if parameter.required or name in bound}
     return TypedInterface(inputs=VariableMap(variables=inputs), outputs=plan.expected_outputs)
+
+
+def _gate_interface(gate: GateNode) -> TypedInterface | None:
+    """Return what the gate gives. An approval gives what it is bound to, of a type that its bindings know."""
+    if gate.HasField("approve"):
+        return None
+    outputs = {gate.signal.output_variable_name: Variable(type=gate.signal.type)} if gate.HasField("signal") else {}
+    return TypedInterface(outputs=VariableMap(variables=outputs))
 
 
 def _with_aliases(interface: TypedInterface, node: Node) -> TypedInterface:

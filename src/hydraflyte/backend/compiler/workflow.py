@@ -20,7 +20,7 @@ from hydraflyte.backend.compiler.edges import connect, find_cycle, upstream_of
 from hydraflyte.backend.compiler.interfaces import LaunchPlanInterface, Library
 from hydraflyte.backend.compiler.problems import Code, Problems
 from hydraflyte.backend.compiler.tasks import check_identifier
-from hydraflyte.backend.compiler.wiring import Sources, check_bindings, promises_in
+from hydraflyte.backend.compiler.wiring import Sources, binding_type, check_bindings, promises_in
 from hydraflyte.backend.engine.graph import entity_key
 from hydraflyte.backend.engine.kinds import END_NODE_ID, RUNNABLE_KINDS, START_NODE_ID, NodeKind, kind_of
 
@@ -183,11 +183,25 @@ def _check_target(node: Node, library: Library, problems: Problems) -> None:
         key = entity_key(node.workflow_node.sub_workflow_ref)
         if key not in library.workflows:
             problems.add(Code.WORKFLOW_REFERENCE_NOT_FOUND, node.id, f"sub-workflow {key} was not sent along")
+    elif kind is NodeKind.LAUNCH_PLAN:
+        key = entity_key(node.workflow_node.launchplan_ref)
+        if key not in library.launch_plans:
+            problems.add(Code.WORKFLOW_REFERENCE_NOT_FOUND, node.id, f"launch plan {key} is not registered")
+    elif kind is NodeKind.GATE:
+        _check_gate(node, problems)
+
+
+def _check_gate(node: Node, problems: Problems) -> None:
+    kind = node.gate_node.WhichOneof("condition")
+    if kind is None:
+        problems.add(Code.VALUE_REQUIRED, node.id, "the gate waits for nothing")
+    elif kind != "sleep" and not getattr(node.gate_node, kind).signal_id:
+        problems.add(Code.VALUE_REQUIRED, node.id, "the gate's signal has no id")
+    elif kind == "signal" and not node.gate_node.signal.output_variable_name:
+        problems.add(Code.VALUE_REQUIRED, node.id, "the gate's output has no name")
 
 
 _WAYS_ROUND = {
-    NodeKind.LAUNCH_PLAN: "call the workflow itself, which makes it a sub-workflow, or run on a Flyte cluster",
-    NodeKind.GATE: "pass the value as an input, or run on a Flyte cluster",
     NodeKind.ARRAY: "call the task once per item, or loop inside a task, or run on a Flyte cluster",
 }
 
@@ -211,6 +225,9 @@ def _check_wiring(template: WorkflowTemplate, library: Library, problems: Proble
             check_bindings(node.id, node.inputs, interface.inputs.variables, sources, problems)
         if kind_of(node) is NodeKind.BRANCH:
             check_branch(node, sources, problems)
+        if node.gate_node.HasField("approve"):
+            for binding in node.inputs:
+                binding_type(node.id, binding, sources, problems)
         for upstream in node.upstream_node_ids:
             if upstream not in interfaces:
                 problems.add(Code.NODE_REFERENCE_NOT_FOUND, node.id, f"upstream node {upstream!r} is missing")

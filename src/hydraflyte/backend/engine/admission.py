@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from hydraflyte.backend.engine.branches import choose
-from hydraflyte.backend.engine.kinds import NodeKind
+from hydraflyte.backend.engine.kinds import SLOT_KINDS
 from hydraflyte.backend.engine.levels import Level, has_level_below, level_below, spec_of, top_level
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase
 from hydraflyte.backend.engine.readiness import LevelCondition, Readiness, condition, readiness
@@ -22,7 +22,7 @@ from hydraflyte.identifiers import NodeId
 def derive(state: ExecutionState) -> Admission:
     """Return what occupies the slots, and which ready task nodes wait for one."""
     nodes = state.nodes.values()
-    occupied = sum(node.kind is NodeKind.TASK and node.phase in OCCUPYING_PHASES for node in nodes)
+    occupied = sum(node.kind in SLOT_KINDS and node.phase in OCCUPYING_PHASES for node in nodes)
     if state.plan.max_parallelism == 0 or state.phase is ExecutionPhase.UNDEFINED:
         return Admission(occupied=occupied)
     waiting: dict[NodeId, tuple[NodeId | None, str]] = {}
@@ -45,7 +45,7 @@ def _ready_tasks(state: ExecutionState, level: Level) -> Iterator[str]:
         yield from _waiting_arm(state, level)
         return
     for spec_id, spec in level.workflow.nodes.items():
-        is_candidate = spec.kind is NodeKind.TASK and spec_id != level.failure_node and not spec.branch
+        is_candidate = spec.kind in SLOT_KINDS and spec_id != level.failure_node and not spec.branch
         if not is_candidate or level.id_of(spec_id) in state.nodes:
             continue
         if readiness(state.nodes, level, spec) is Readiness.READY:

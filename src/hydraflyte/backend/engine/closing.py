@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from flyteidl.core.literals_pb2 import LiteralMap
 
-from hydraflyte.backend.engine import layout, retries, tasks
+from hydraflyte.backend.engine import gates, launchplans, layout, retries, tasks
 from hydraflyte.backend.engine.draft import Draft
 from hydraflyte.backend.engine.events import AbortRequested
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
@@ -82,7 +82,7 @@ def close(draft: Draft, level: Level) -> None:
         return
     parent = draft.nodes[level.parent]
     if is_doomed(draft.execution, draft.nodes, parent):
-        draft.end(parent, Cause.KILLED, retries.aborted(_reason(draft)))
+        draft.end(parent, Cause.KILLED, retries.aborted(draft.abort_reason))
     elif parent.kind is NodeKind.TASK and parent.failure is not None:
         tasks.children_failed(draft, parent, parent.failure)
     else:
@@ -117,6 +117,12 @@ def _abort_below(draft: Draft, level: Level, reason: str) -> None:
         if node.kind is NodeKind.TASK and not has_level_below(node):
             tasks.kill(draft, node, retries.aborted(reason))
             continue
+        if node.kind is NodeKind.LAUNCH_PLAN:
+            launchplans.kill(draft, node, reason)
+            continue
+        if node.kind is NodeKind.GATE:
+            gates.kill(draft, node, reason)
+            continue
         below = level_below(draft.execution, node)
         _abort_below(draft, below, reason)
         if is_drained(draft, below):
@@ -132,7 +138,3 @@ def _forget_waiting(draft: Draft) -> None:
             gone.append(node_id)
     if gone:
         draft.stop_waiting(gone)
-
-
-def _reason(draft: Draft) -> str:
-    return draft.execution.abort_cause or retries.AUTO_ABORT_REASON

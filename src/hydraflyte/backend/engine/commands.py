@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from flyteidl.core.identifier_pb2 import Identifier
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
+from flyteidl.core.types_pb2 import LiteralType
 
-from hydraflyte.identifiers import AttemptId, NodeId
+from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,4 +84,34 @@ class WriteCache:
     outputs: LiteralMap
 
 
-Command = StartAttempt | AbortAttempt | WakeAt | LookUpCache | WriteCache
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartChild:
+    """Begin an execution of a launch plan, as a child of ``node``; answered by ChildStarted, then by ChildEnded.
+
+    If the child exists already it is waited for; nothing is begun twice.
+    """
+
+    node: NodeId
+    child: ExecutionId
+    launch_plan: Identifier
+    inputs: LiteralMap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbortChild:
+    """Terminate the child execution of ``node``; answered by ChildEnded, also if there is no such execution."""
+
+    node: NodeId
+    child: ExecutionId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSignal:
+    """Let clients set this signal of the execution; answered by SignalSet once it is set, or if it is set already."""
+
+    signal_id: str
+    type: LiteralType
+
+
+Command = StartAttempt | AbortAttempt | WakeAt | LookUpCache | WriteCache | StartChild | AbortChild | OpenSignal

@@ -15,11 +15,11 @@ from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
 
-from hydraflyte.backend.engine import transitions
+from hydraflyte.backend.engine import retries, transitions
 from hydraflyte.backend.engine.commands import Command
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.graph import WorkflowGraph
-from hydraflyte.backend.engine.kinds import NodeKind
+from hydraflyte.backend.engine.kinds import SLOT_KINDS
 from hydraflyte.backend.engine.levels import Level
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase, NodePhase
 from hydraflyte.backend.engine.state import Admission, ExecutionPlan, ExecutionState, NodeState, Step
@@ -64,6 +64,11 @@ class Draft:
         """The execution's own fields; its ``nodes`` are those from before the step."""
         return self._execution
 
+    @property
+    def abort_reason(self) -> str:
+        """Why nodes are being killed at present."""
+        return self._execution.abort_cause or retries.AUTO_ABORT_REASON
+
     def new_node(self, level: Level, spec_node_id: str) -> NodeState:
         """Return a node execution in phase UNDEFINED; it exists only once it is moved."""
         return NodeState(
@@ -85,7 +90,7 @@ class Draft:
             InvalidTransitionError: the table has no row.
         """
         phase = transitions.next_node_phase(node.phase, cause, story=story_of(node))
-        if node.kind is NodeKind.TASK:
+        if node.kind in SLOT_KINDS:
             self._count_slot((phase in OCCUPYING_PHASES) - (node.phase in OCCUPYING_PHASES))
         node = self.keep(replace(node, phase=phase))
         if phase in TERMINAL_NODE_PHASES:

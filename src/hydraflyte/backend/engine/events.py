@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
-from flyteidl.core.literals_pb2 import LiteralMap
+from flyteidl.core.literals_pb2 import Literal, LiteralMap
 
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.identifiers import AttemptId, NodeId
@@ -101,6 +101,33 @@ class AbortRequested:
     principal: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildStarted:
+    """The child execution of a launch-plan node exists."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEnded:
+    """The child execution of a launch-plan node has ended, or could not be begun.
+
+    ``outputs`` are set if it SUCCEEDED, ``failure`` if it FAILED or was refused; neither if it was aborted.
+    """
+
+    node: NodeId
+    outputs: LiteralMap | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalSet:
+    """A client gave a signal of this execution its value."""
+
+    signal_id: str
+    value: Literal
+
+
 Event = (
     ExecutionRequested
     | AttemptStarted
@@ -112,4 +139,7 @@ Event = (
     | CacheAnswered
     | TimePassed
     | AbortRequested
+    | ChildStarted
+    | ChildEnded
+    | SignalSet
 )

@@ -7,7 +7,7 @@ calling what it checks.
 from __future__ import annotations
 
 from hydraflyte.backend.engine import admission
-from hydraflyte.backend.engine.kinds import END_NODE_ID, START_NODE_ID, NodeKind
+from hydraflyte.backend.engine.kinds import END_NODE_ID, SLOT_KINDS, START_NODE_ID, NodeKind
 from hydraflyte.backend.engine.levels import level_of
 from hydraflyte.backend.engine.phases import (
     TERMINAL_EXECUTION_PHASES,
@@ -22,6 +22,8 @@ from hydraflyte.backend.engine.state import ExecutionState, NodeState
 from hydraflyte.identifiers import NodeId
 
 _DYNAMIC_PHASES = frozenset({NodePhase.DYNAMIC_RUNNING, NodePhase.FAILING})
+
+_WAITING_KINDS = frozenset({*SLOT_KINDS, NodeKind.GATE})  # what waits for the world, not for nodes below it
 
 
 def check_invariants(state: ExecutionState) -> None:
@@ -104,7 +106,7 @@ def _check_execution(state: ExecutionState) -> None:
         assert not open_nodes, f"{about} but {open_nodes} run"
     elif state.phase is not ExecutionPhase.UNDEFINED:
         waits_for_world = any(
-            node.kind is NodeKind.TASK and node.phase not in TERMINAL_NODE_PHASES for node in state.nodes.values()
+            node.kind in _WAITING_KINDS and node.phase not in TERMINAL_NODE_PHASES for node in state.nodes.values()
         )
         assert waits_for_world, f"{about} and waits for nothing: {open_nodes}"
         assert START_NODE_ID in state.nodes, f"{about} without start-node"
@@ -126,7 +128,7 @@ def _check_slots(state: ExecutionState) -> None:
     assert dict(kept.waiting) == dict(derived.waiting), f"waiting: {kept.waiting} kept, {derived.waiting} derived"
     limit = state.plan.max_parallelism
     failure_nodes = sum(
-        node.kind is NodeKind.TASK
+        node.kind in SLOT_KINDS
         and node.phase not in TERMINAL_NODE_PHASES
         and node.spec_node_id == level_of(state, node).failure_node
         for node in state.nodes.values()

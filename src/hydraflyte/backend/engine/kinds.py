@@ -26,7 +26,19 @@ class NodeKind(str, Enum):
     ARRAY = "array"
 
 
-RUNNABLE_KINDS = frozenset({NodeKind.START, NodeKind.END, NodeKind.TASK, NodeKind.SUB_WORKFLOW, NodeKind.BRANCH})
+RUNNABLE_KINDS = frozenset(
+    {
+        NodeKind.START,
+        NodeKind.END,
+        NodeKind.TASK,
+        NodeKind.SUB_WORKFLOW,
+        NodeKind.LAUNCH_PLAN,
+        NodeKind.BRANCH,
+        NodeKind.GATE,
+    }
+)
+SLOT_KINDS = frozenset({NodeKind.TASK, NodeKind.LAUNCH_PLAN})
+"""Kinds of nodes that count towards ``max_parallelism`` while they are QUEUED or RUNNING."""
 
 _KIND_BY_TARGET = {
     "task_node": NodeKind.TASK,

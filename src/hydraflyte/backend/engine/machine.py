@@ -12,7 +12,7 @@ from datetime import datetime
 from flyteidl.core.literals_pb2 import LiteralMap
 from typing_extensions import assert_never
 
-from hydraflyte.backend.engine import closing, progress, tasks
+from hydraflyte.backend.engine import closing, gates, launchplans, progress, tasks
 from hydraflyte.backend.engine.admission import derive
 from hydraflyte.backend.engine.attempts import attempt_id, attempt_spec
 from hydraflyte.backend.engine.commands import AbortAttempt, AttemptSpec, Command, StartAttempt
@@ -26,8 +26,11 @@ from hydraflyte.backend.engine.events import (
     AttemptStarted,
     AttemptSucceeded,
     CacheAnswered,
+    ChildEnded,
+    ChildStarted,
     Event,
     ExecutionRequested,
+    SignalSet,
     TimePassed,
 )
 from hydraflyte.backend.engine.invariants import check_invariants as check_invariants
@@ -79,6 +82,10 @@ def recover(state: ExecutionState, now: datetime) -> tuple[Command, ...]:
     for node in state.nodes.values():
         if node.kind is NodeKind.TASK:
             commands.extend(_recover_task(state, node))
+        elif node.kind is NodeKind.LAUNCH_PLAN:
+            commands.extend(launchplans.recover_commands(state, node))
+        elif node.kind is NodeKind.GATE:
+            commands.extend(gates.recover_commands(state, node))
     return tuple(commands)
 
 
@@ -101,6 +108,12 @@ def _handle(draft: Draft, event: Event) -> None:
             tasks.attempt_ended_badly(draft, event)
         case CacheAnswered():
             tasks.cache_answered(draft, event)
+        case ChildStarted():
+            launchplans.started(draft, event)
+        case ChildEnded():
+            launchplans.ended(draft, event)
+        case SignalSet():
+            gates.signal_set(draft, event)
         case TimePassed():
             _check_deadlines(draft)
         case AbortRequested():
@@ -126,6 +139,8 @@ def _check_deadlines(draft: Draft) -> None:
     for node in list(draft.nodes.values()):
         if tasks.is_open(node):
             tasks.check_deadlines(draft, node)
+        elif gates.is_waiting(node):
+            gates.check_time(draft, node)
 
 
 def _abort(draft: Draft, event: AbortRequested) -> None:

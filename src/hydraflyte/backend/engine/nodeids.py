@@ -6,6 +6,7 @@ over the limit becomes ``f`` and the base32 text of its FNV-1a-32 hash. Pure tex
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from hydraflyte.identifiers import AttemptId, NodeId
@@ -13,6 +14,8 @@ from hydraflyte.identifiers import AttemptId, NodeId
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz123456"
 _MAX_NODE_ID = 20
 _MAX_GENERATED_NAME = 50
+_MAX_CHILD_NAME = 20
+_EXECUTION_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _FNV_OFFSET = 0x811C9DC5
 _FNV_PRIME = 0x01000193
 
@@ -32,6 +35,20 @@ def child_id(parent: NodeId | None, attempt: int, spec_node_id: str) -> NodeId:
 def generated_name(attempt: AttemptId) -> str:
     """Return the name of an attempt's own resources (flyteidl: ``generated_name``), at most 50 characters long."""
     return shorten(f"{attempt.execution.name}-{attempt.node}-{attempt.attempt}", _MAX_GENERATED_NAME)
+
+
+def child_execution_name(parent: str, node_id: NodeId, attempt: int) -> str:
+    """Return the name of the execution that a launch-plan node of the execution ``parent`` begins.
+
+    A node id may hold characters that no execution's name may have: the name is a hash then, too.
+
+    >>> child_execution_name("e1", NodeId("n0"), 0)
+    'e1-n0-0'
+    >>> child_execution_name("a6gmqtchm82mdbhx5c8d", NodeId("n0"), 0)
+    'fntxnrxq'
+    """
+    name = f"{parent}-{node_id}-{attempt}"
+    return shorten(name, _MAX_CHILD_NAME if _EXECUTION_NAME.fullmatch(name) else 0)
 
 
 def shorten(name: str, limit: int) -> str:

@@ -11,13 +11,13 @@ from dataclasses import replace
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Scalar, Union
 from flyteidl.core.types_pb2 import Error, LiteralType, SimpleType, TypeStructure
 
-from hydraflyte.backend.engine import closing, layout, tasks
+from hydraflyte.backend.engine import closing, gates, launchplans, layout, tasks
 from hydraflyte.backend.engine.bindings import BindingResolutionError, resolve
 from hydraflyte.backend.engine.branches import BranchError, choose
 from hydraflyte.backend.engine.draft import Draft
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.graph import NodeSpec
-from hydraflyte.backend.engine.kinds import START_NODE_ID, NodeKind
+from hydraflyte.backend.engine.kinds import SLOT_KINDS, START_NODE_ID, NodeKind
 from hydraflyte.backend.engine.levels import Level, level_at, level_below, level_of, source_level, spec_of
 from hydraflyte.backend.engine.phases import NodePhase
 from hydraflyte.backend.engine.readiness import LevelCondition, Readiness, condition, readiness
@@ -107,7 +107,7 @@ def _consider(draft: Draft, level: Level, spec_id: str) -> None:
 
 
 def _begin_or_wait(draft: Draft, level: Level, spec_id: str) -> None:
-    if level.workflow.nodes[spec_id].kind is NodeKind.TASK and draft.plan.max_parallelism:
+    if level.workflow.nodes[spec_id].kind in SLOT_KINDS and draft.plan.max_parallelism:
         draft.wait_for_slot(level, spec_id)
     else:
         _begin(draft, level, spec_id)
@@ -162,6 +162,8 @@ _BEGIN_BY_KIND = {
     NodeKind.TASK: tasks.begin,
     NodeKind.SUB_WORKFLOW: _begin_sub_workflow,
     NodeKind.BRANCH: _begin_branch,
+    NodeKind.LAUNCH_PLAN: launchplans.begin,
+    NodeKind.GATE: gates.begin,
 }
 
 

@@ -46,7 +46,7 @@ class ExecutionPlan:
         inputs: launch plan defaults, request inputs and fixed inputs, merged.
         metadata_prefix: absolute path of ``metadata/propeller/{project}-{domain}-{name}``.
         raw_output_prefix: absolute path or URI under which each attempt gets its own directory.
-        max_parallelism: most task nodes running at once; 0 means no limit.
+        max_parallelism: most task and launch-plan nodes running at once; 0 means no limit.
         interruptible: the execution's own wish, or None to follow the workflow.
         envs: appended last to the environment of every attempt.
         graph: ``workflow``, indexed for look-up; derived from it, never given.
@@ -134,7 +134,7 @@ class Admission:
     """Who may start under ``max_parallelism``: derived from the nodes (``admission.derive``), kept to save a scan.
 
     Attributes:
-        occupied: task nodes that are QUEUED or RUNNING.
+        occupied: nodes of ``kinds.SLOT_KINDS`` that are QUEUED or RUNNING.
         waiting: unique id -> (parent, id in the compiled workflow) of task nodes that are ready but must wait,
             first come first.
     """

@@ -17,8 +17,11 @@ from hydraflyte.backend.engine.events import (
     AttemptStarted,
     AttemptSucceeded,
     CacheAnswered,
+    ChildStarted,
     Event,
     ExecutionRequested,
+    SignalSet,
+    TimePassed,
 )
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.errors import InvalidTransitionError
@@ -40,6 +43,9 @@ class Cause(Enum):
     CHILDREN_SUCCEEDED = "children succeeded"
     CHILD_FAILED = "child failed"
     CHILDREN_ENDED = "children ended"  # after a failure: nothing runs any more, the failure node neither
+    CHILD_EXECUTION_SUCCEEDED = "child execution succeeded"  # that of a launch-plan node
+    CHILD_EXECUTION_FAILED = "child execution failed"  # or was aborted, or refused
+    REJECTED = "rejected"  # somebody answered no to an approval
     KILLED = "killed"  # aborted, and its process is gone
     RESULT_READY = "result ready"  # end-node reached
     RESULT_STORED = "result stored"
@@ -71,6 +77,13 @@ NODE_TRANSITIONS: Mapping[tuple[NodePhase, NodeCause], NodePhase] = {
     (NodePhase.RUNNING, Cause.CHILDREN_SUCCEEDED): NodePhase.SUCCEEDED,
     (NodePhase.RUNNING, Cause.CHILD_FAILED): NodePhase.FAILING,
     (NodePhase.RUNNING, Cause.KILLED): NodePhase.ABORTED,
+    (NodePhase.QUEUED, ChildStarted): NodePhase.RUNNING,
+    (NodePhase.QUEUED, Cause.CHILD_EXECUTION_FAILED): NodePhase.FAILED,
+    (NodePhase.RUNNING, Cause.CHILD_EXECUTION_SUCCEEDED): NodePhase.SUCCEEDED,
+    (NodePhase.RUNNING, Cause.CHILD_EXECUTION_FAILED): NodePhase.FAILED,
+    (NodePhase.RUNNING, SignalSet): NodePhase.SUCCEEDED,
+    (NodePhase.RUNNING, TimePassed): NodePhase.SUCCEEDED,  # a gate that slept
+    (NodePhase.RUNNING, Cause.REJECTED): NodePhase.FAILED,
     (NodePhase.RUNNING, Cause.WORKFLOW_PRODUCED): NodePhase.DYNAMIC_RUNNING,
     (NodePhase.DYNAMIC_RUNNING, Cause.CHILDREN_SUCCEEDED): NodePhase.SUCCEEDED,
     (NodePhase.DYNAMIC_RUNNING, Cause.CHILD_FAILED): NodePhase.FAILING,

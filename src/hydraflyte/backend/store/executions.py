@@ -17,11 +17,13 @@ from typing import Any
 from flyteidl.admin.execution_pb2 import ExecutionMetadata
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import Identifier, ResourceType
+from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from google.protobuf.message import Message
 
-from hydraflyte.backend.engine.commands import Command, WriteCache
+from hydraflyte.backend.engine.commands import Command, OpenSignal, WriteCache
 from hydraflyte.backend.engine.events import Event
-from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
+from hydraflyte.backend.engine.failures import Failure
+from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase
 from hydraflyte.backend.engine.state import ExecutionState, Step
 from hydraflyte.backend.ports import ExecutionExistsError, NewExecution
 from hydraflyte.backend.store import restore
@@ -30,6 +32,7 @@ from hydraflyte.backend.store.catalog import Artifact, find_artifact, put_artifa
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.registry import EntityId, EntityKind, find_launch_plan, find_task, find_workflow
 from hydraflyte.backend.store.rows import execution_columns, node_columns, task_columns
+from hydraflyte.backend.store.signals import find_signal, open_signal
 from hydraflyte.backend.store.timestamps import to_text
 from hydraflyte.identifiers import ExecutionId, NodeId
 
@@ -64,6 +67,15 @@ class Change:
             writes={**self.writes, **step.writes},
             events=(*self.events, event),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionEnd:
+    """How an execution ended. ``outputs`` if it SUCCEEDED, ``failure`` if it FAILED."""
+
+    phase: ExecutionPhase
+    outputs: LiteralMap | None = None
+    failure: Failure | None = None
 
 
 class ExecutionStore:
@@ -102,6 +114,15 @@ class ExecutionStore:
     async def exists(self, execution: ExecutionId) -> bool:
         """Tell whether there is an execution of this name, ended or not."""
         return await self._database.read(lambda connection: _row_id(connection, execution) is not None)
+
+    async def find_end(self, execution: ExecutionId) -> ExecutionEnd | None:
+        """Return how the execution ended, or None if there is none of this name, or it has not."""
+        return await self._database.read(lambda connection: _find_end(connection, self._blobs, execution))
+
+    async def find_signal_value(self, execution: ExecutionId, signal_id: str) -> Literal | None:
+        """Return what a client set the signal to, or None."""
+        signal = await self._database.read(lambda connection: find_signal(connection, execution, signal_id))
+        return None if signal is None else signal.value
 
     async def find_artifact(self, dataset: str, tag: str) -> Artifact | None:
         """Ask the catalog."""
@@ -151,6 +172,7 @@ def _insert(connection: sqlite3.Connection, new: NewExecution, state: ExecutionS
         "user_inputs_uri": user_inputs_uri(plan.metadata_prefix),
         "user": new.spec.metadata.principal,
         "source_execution_id": _source_row_id(connection, new.spec.metadata),
+        "parent_node_execution_id": _parent_row_id(connection, new.spec.metadata),
         "plan": json.dumps(restore.plan_to_json(plan)),
     }
     try:
@@ -176,6 +198,8 @@ def _save_all(connection: sqlite3.Connection, changes: Iterable[Change], now: da
         for command in change.commands:
             if isinstance(command, WriteCache):
                 put_artifact(connection, command, now)
+            elif isinstance(command, OpenSignal):
+                open_signal(connection, change.state.plan.execution_id, command.signal_id, command.type, now)
 
 
 def _parents_first(change: Change) -> list[NodeId]:
@@ -255,6 +279,28 @@ def _source_row_id(connection: sqlite3.Connection, metadata: ExecutionMetadata) 
         return None
     source = metadata.reference_execution
     return _row_id(connection, ExecutionId(project=source.project, domain=source.domain, name=source.name))
+
+
+def _parent_row_id(connection: sqlite3.Connection, metadata: ExecutionMetadata) -> int | None:
+    """Return the row of the node execution that began this execution, if one did."""
+    if not metadata.HasField("parent_node_execution"):
+        return None
+    parent = metadata.parent_node_execution
+    where = parent.execution_id
+    owner = _row_id(connection, ExecutionId(project=where.project, domain=where.domain, name=where.name))
+    row = connection.execute(
+        "SELECT id FROM node_executions WHERE execution_id = ? AND node_id = ?", (owner, parent.node_id)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _find_end(connection: sqlite3.Connection, blobs: Blobs, execution: ExecutionId) -> ExecutionEnd | None:
+    row = connection.execute("SELECT * FROM executions WHERE id = ?", (_row_id(connection, execution),)).fetchone()
+    if row is None or ExecutionPhase[row["phase"]] not in TERMINAL_EXECUTION_PHASES:
+        return None
+    phase = ExecutionPhase[row["phase"]]
+    outputs = blobs.read_literals(row["outputs_uri"]) if phase is ExecutionPhase.SUCCEEDED else None
+    return ExecutionEnd(phase=phase, outputs=outputs, failure=restore.failure_of(row))
 
 
 def _load_open(connection: sqlite3.Connection, blobs: Blobs) -> list[ExecutionState]:

@@ -126,7 +126,8 @@ _SELECT_NODE = (
     " child.execution_name AS child_name, artifacts.id AS artifact_id, artifacts.source_execution,"
     " artifacts.source_node, artifacts.source_attempt"
     " FROM node_executions JOIN executions AS owner ON owner.id = node_executions.execution_id"
-    " LEFT JOIN executions AS child ON child.parent_node_execution_id = node_executions.id"
+    " LEFT JOIN executions AS child ON node_executions.kind = 'launch_plan' AND child.id ="
+    " (SELECT min(id) FROM executions WHERE parent_node_execution_id = node_executions.id)"
     " LEFT JOIN artifacts ON node_executions.cache_tag != '' AND artifacts.dataset = node_executions.cache_dataset"
     " AND artifacts.tag = node_executions.cache_tag"
 )

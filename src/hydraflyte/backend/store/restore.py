@@ -72,7 +72,7 @@ def execution_of(
         nodes={node.node_id: node for node in nodes},
         started_at=from_text(row["started_at"]),
         ended_at=from_text(row["ended_at"]),
-        failure=_failure_of(row),
+        failure=failure_of(row),
         abort_cause=row["abort_cause"] or None,
         abort_principal=row["abort_principal"],
     )
@@ -107,7 +107,7 @@ def _node_of(row: sqlite3.Row, attempts: tuple[AttemptState, ...], blobs: Blobs)
         queued_at=from_text(row["queued_at"]),
         started_at=from_text(row["started_at"]),
         ended_at=from_text(row["ended_at"]),
-        failure=_failure_of(row),
+        failure=failure_of(row),
         inputs=blobs.read_literals(row["input_uri"]) if row["input_uri"] else None,
         outputs=blobs.read_literals(row["output_uri"]) if row["output_uri"] else None,
         cache_status=CacheStatus(row["cache_status"]),
@@ -126,13 +126,14 @@ def _attempt_of(row: sqlite3.Row) -> AttemptState:
         updated_at=_instant(row["updated_at"]),
         started_at=from_text(row["started_at"]),
         ended_at=from_text(row["ended_at"]),
-        failure=_failure_of(row, is_retryable=bool(row["error_is_retryable"])),
+        failure=failure_of(row, is_retryable=bool(row["error_is_retryable"])),
         logs=tuple(LogLink(**link) for link in json.loads(row["logs"])),
         has_deck=bool(row["has_deck"]),
     )
 
 
-def _failure_of(row: Mapping[str, Any] | sqlite3.Row, *, is_retryable: bool = False) -> Failure | None:
+def failure_of(row: Mapping[str, Any] | sqlite3.Row, *, is_retryable: bool = False) -> Failure | None:
+    """Return why the execution, node or attempt of this row failed, or None."""
     if not row["error_kind"]:
         return None
     return Failure(

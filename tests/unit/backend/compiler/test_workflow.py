@@ -13,7 +13,6 @@ from flyteidl.core.types_pb2 import EnumType, LiteralType, OutputReference, Type
 from flyteidl.core.workflow_pb2 import (
     Alias,
     ArrayNode,
-    GateNode,
     Node,
     WorkflowNode,
     WorkflowTemplate,
@@ -392,7 +391,6 @@ def test_an_id_that_is_not_complete_is_refused() -> None:
 @pytest.mark.parametrize(
     ("other", "kind"),
     [
-        (node(gate_node=GateNode()), "gate"),
         (node(array_node=ArrayNode()), "array"),
     ],
 )
@@ -405,7 +403,7 @@ def test_kinds_that_are_not_run_yet_are_refused_by_name(other: Node, kind: str) 
     assert "hint: " in problem
 
 
-def test_launch_plan_nodes_are_checked_though_not_run_yet() -> None:
+def test_what_a_launch_plan_requires_must_be_bound() -> None:
     plan_id = identifier("lp", ResourceType.LAUNCH_PLAN)
     interface = LaunchPlanInterface(
         identifier=plan_id,
@@ -417,7 +415,7 @@ def test_launch_plan_nodes_are_checked_though_not_run_yet() -> None:
     with pytest.raises(CompilationError) as raised:
         compile_workflow(template, [], {}, {entity_key(plan_id): interface})
 
-    assert [line.split(":")[0] for line in raised.value.problems] == ["UnsupportedNodeKind", "ParameterNotBound"]
+    assert [line.split(":")[0] for line in raised.value.problems] == ["ParameterNotBound"]
 
 
 def test_a_promise_without_a_node_means_the_workflows_input() -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
-from tests.unit.backend.workflows import Value, literals
+from tests.unit.backend.workflows import Value, literal, literals
 
 from hydraflyte.backend.engine import machine
 from hydraflyte.backend.engine.commands import Command
@@ -20,8 +20,11 @@ from hydraflyte.backend.engine.events import (
     AttemptStarted,
     AttemptSucceeded,
     CacheAnswered,
+    ChildEnded,
+    ChildStarted,
     Event,
     ExecutionRequested,
+    SignalSet,
     TimePassed,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
@@ -80,6 +83,22 @@ class Run:
     def pass_time(self, seconds: float) -> Step:
         self.now += timedelta(seconds=seconds)
         return self.send(TimePassed())
+
+    def start_child(self, node: str) -> Step:
+        return self.send(ChildStarted(node=NodeId(node)))
+
+    def succeed_child(self, node: str, **outputs: Value) -> Step:
+        return self.send(ChildEnded(node=NodeId(node), outputs=literals(**outputs)))
+
+    def fail_child(self, node: str) -> Step:
+        failure = Failure(kind=ErrorKind.USER, code="USER:ValueError", message="the child's own words")
+        return self.send(ChildEnded(node=NodeId(node), failure=failure))
+
+    def abort_child(self, node: str) -> Step:
+        return self.send(ChildEnded(node=NodeId(node)))
+
+    def set_signal(self, signal_id: str, value: Value) -> Step:
+        return self.send(SignalSet(signal_id=signal_id, value=literal(value)))
 
     def attempt(self, node: str) -> AttemptId:
         return AttemptId(execution=self.state.plan.execution_id, node=NodeId(node), attempt=self.node(node).attempt)

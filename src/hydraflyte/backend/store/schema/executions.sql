@@ -46,6 +46,7 @@ CREATE INDEX executions_by_phase ON executions (phase);
 CREATE INDEX executions_by_workflow ON executions (workflow_id, created_at);
 CREATE INDEX executions_by_launch_plan ON executions (launch_plan_id, created_at);
 CREATE INDEX executions_by_task ON executions (task_id, created_at);
+CREATE INDEX executions_by_parent ON executions (parent_node_execution_id) WHERE parent_node_execution_id IS NOT NULL;
 
 CREATE TABLE execution_tags (
     execution_id INTEGER NOT NULL REFERENCES executions (id) ON DELETE CASCADE,
@@ -132,6 +133,19 @@ CREATE TABLE events (                   -- the story of each execution, for peop
     about TEXT NOT NULL,                -- node id and attempt, if any
     PRIMARY KEY (execution_id, seq)
 ) WITHOUT ROWID;
+
+CREATE TABLE signals (                  -- what gate nodes wait for
+    id INTEGER PRIMARY KEY,
+    execution_project TEXT NOT NULL,
+    execution_domain TEXT NOT NULL,
+    execution_name TEXT NOT NULL,
+    signal_id TEXT NOT NULL,
+    type BLOB NOT NULL,                 -- flyteidl.core.LiteralType
+    value BLOB,                         -- flyteidl.core.Literal, NULL until it is set
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    UNIQUE (execution_project, execution_domain, execution_name, signal_id)
+);
 
 CREATE TABLE artifacts (                -- the catalog: finished outputs of cacheable tasks
     dataset TEXT NOT NULL,
