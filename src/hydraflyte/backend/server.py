@@ -85,7 +85,13 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         http_socket, addresses = reserve(options.host, options.port, last_port=last_port)
         stack.callback(http_socket.close)
         python = options.python or sys.executable
-        executor = ForkServerExecutor(home=home.root, python=python, slots=os.cpu_count() or 1, environ=os.environ)
+        executor = ForkServerExecutor(
+            home=home.root,
+            python=python,
+            slots=os.cpu_count() or 1,
+            environ=os.environ,
+            platform=_platform(home, addresses),
+        )
         database = Database.open(home.database)
         stack.callback(database.close)
         blobs = Blobs(home.blobs)
@@ -169,6 +175,15 @@ class _SignallessServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _platform(home: Home, addresses: Addresses) -> dict[str, str]:
+    """Return what makes a FlyteRemote inside a task, as eager ones have, talk to this backend with its token."""
+    return {
+        "FLYTE_PLATFORM_URL": addresses.endpoint,
+        "FLYTE_PLATFORM_INSECURE": "true",
+        "FLYTECTL_CONFIG": str(home.client_config),
+    }
 
 
 def _client_config(home: Home, addresses: Addresses, *, with_token: bool) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptLost, AttemptStarted
@@ -50,6 +51,7 @@ class ForkServerExecutor:
         python: absolute path of the interpreter for attempts that name none.
         slots: most attempts that run at once (eager ones, which wait for others, are not counted).
         environ: the backend's own environment; a small part of it is passed on to tasks.
+        platform: variables that tell every attempt where this backend is; its own ones win over them.
         patience: how long to wait for what.
     """
 
@@ -60,12 +62,13 @@ class ForkServerExecutor:
         python: str,
         slots: int,
         environ: Mapping[str, str],
+        platform: Mapping[str, str] = MappingProxyType({}),
         patience: Patience = Patience(),  # noqa: B008 (an immutable value)
     ) -> None:
         self._home = home
         self._python = python
         self._patience = patience
-        self._inherited = environment.select_inherited(environ)
+        self._inherited = {**environment.select_inherited(environ), **platform}
         self._site = Site(folder=home / "zygotes", environ=self._inherited)
         self._queue: SlotQueue[str, AttemptSpec] = SlotQueue(slots=slots)
         self._live: dict[str, _Live] = {}
