@@ -19,15 +19,19 @@ from flyteidl.core.tasks_pb2 import TaskMetadata, TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
 from tests.unit.backend.workflows import (
     INT,
+    approve_node,
     bind,
     branch_node,
     compare,
     compiled,
     const,
     given,
+    literal,
     literals,
     plan,
+    plan_node,
     ref,
+    signal_node,
     task,
     task_node,
     variables,
@@ -37,7 +41,17 @@ from tests.unit.backend.workflows import (
 
 from hydraflyte.backend.compiler.dynamic import compile_dynamic
 from hydraflyte.backend.engine import layout, machine
-from hydraflyte.backend.engine.commands import AbortAttempt, Command, LookUpCache, StartAttempt, WakeAt, WriteCache
+from hydraflyte.backend.engine.commands import (
+    AbortAttempt,
+    AbortChild,
+    Command,
+    LookUpCache,
+    OpenSignal,
+    StartAttempt,
+    StartChild,
+    WakeAt,
+    WriteCache,
+)
 from hydraflyte.backend.engine.events import (
     AbortRequested,
     AttemptAborted,
@@ -47,8 +61,11 @@ from hydraflyte.backend.engine.events import (
     AttemptStarted,
     AttemptSucceeded,
     CacheAnswered,
+    ChildEnded,
+    ChildStarted,
     Event,
     ExecutionRequested,
+    SignalSet,
     TimePassed,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
@@ -62,7 +79,7 @@ from hydraflyte.backend.engine.phases import (
     TaskPhase,
 )
 from hydraflyte.backend.engine.state import ExecutionState, NodeKind, NodeState
-from hydraflyte.identifiers import AttemptId
+from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MAX_STEPS = 20_000
@@ -79,6 +96,15 @@ class Process:
     ends_at: datetime
     end: Event
     is_reported: bool = False  # its start was told
+
+
+@dataclass(slots=True)
+class Child:
+    """A child execution: it would end as ``end`` at ``ends_at``."""
+
+    node: NodeId
+    ends_at: datetime
+    end: ChildEnded
 
 
 @dataclass(slots=True)
@@ -99,6 +125,10 @@ class World:
     steps: int = 0
     story: list[str] = field(default_factory=list)
     successes: set[AttemptId] = field(default_factory=set)
+    children: dict[ExecutionId, Child] = field(default_factory=dict)  # as durable as the execution itself
+    watched: set[ExecutionId] = field(default_factory=set)  # children whose end will be told
+    signals: dict[str, datetime] = field(default_factory=dict)  # when somebody sets them
+    opened: set[str] = field(default_factory=set)  # signals that will be told
     abort_at: datetime | None = None
     crash_rate: float = 0.0
 
@@ -115,6 +145,7 @@ class World:
         if self.rng.random() < self.crash_rate:
             self._restart()
         self._let_processes_report()
+        self._let_others_report()
         if self.inbox:
             self._deliver(self.inbox.pop(self.rng.randrange(len(self.inbox))))
         else:
@@ -164,6 +195,49 @@ class World:
                 self._look_up(command)
             case WriteCache():
                 self.catalog[command.dataset, command.tag] = command.outputs.SerializeToString(deterministic=True)
+            case StartChild():
+                self._start_child(command)
+            case AbortChild():
+                self._abort_child(command)
+            case OpenSignal():
+                self.signals.setdefault(command.signal_id, self.now + timedelta(seconds=self.rng.choice([0, 5, 50])))
+                self.opened.add(command.signal_id)
+
+    def _start_child(self, command: StartChild) -> None:
+        if command.child not in self.children:
+            ends_at = self.now + timedelta(seconds=self.rng.choice([0, 1, 5, 30]))
+            end = self._choose_child_end(command.node)
+            self.children[command.child] = Child(node=command.node, ends_at=ends_at, end=end)
+        self.watched.add(command.child)
+        self.inbox.append(ChildStarted(node=command.node))
+
+    def _choose_child_end(self, node: NodeId) -> ChildEnded:
+        chance = self.rng.random()
+        if chance < 0.8:
+            return ChildEnded(node=node, outputs=literals(o0=self.rng.randrange(3)))
+        failure = Failure(kind=ErrorKind.USER, code="Simulated", message="the child had no luck")
+        return ChildEnded(node=node, failure=failure if chance < 0.9 else None)
+
+    def _abort_child(self, command: AbortChild) -> None:
+        child = self.children.get(command.child)
+        if child is None:
+            self.inbox.append(ChildEnded(node=command.node))
+            return
+        if child.ends_at > self.now:
+            child.ends_at, child.end = self.now, ChildEnded(node=command.node)
+        self.watched.add(command.child)
+
+    def _let_others_report(self) -> None:
+        """Tell of children that ended, and of signals that were set."""
+        for name in sorted(self.watched):
+            if self.children[name].ends_at <= self.now:
+                self.watched.discard(name)
+                self.inbox.append(self.children[name].end)
+        for signal_id in sorted(self.opened):
+            if self.signals[signal_id] <= self.now:
+                self.opened.discard(signal_id)
+                is_yes = sum(signal_id.encode()) % 4 > 0  # the same answer whenever it is told
+                self.inbox.append(SignalSet(signal_id=signal_id, value=literal(is_yes if "ok" in signal_id else 2)))
 
     def _start(self, command: StartAttempt) -> None:
         spec = command.spec
@@ -238,6 +312,8 @@ class World:
         times = [at for at in self.alarms if at > self.now]
         for process in self.processes.values():
             times += [at for at in (process.starts_at, process.ends_at) if at > self.now]
+        times += [at for name in self.watched if (at := self.children[name].ends_at) > self.now]
+        times += [at for signal_id in self.opened if (at := self.signals[signal_id]) > self.now]
         if self.abort_at is not None and self.abort_at > self.now:
             times.append(self.abort_at)
         assert times, f"seed {self.seed}: nothing will ever happen again; {self.state.phase.name}"
@@ -255,6 +331,8 @@ class World:
         durable_aborts = [event for event in self.inbox if isinstance(event, AbortRequested)]  # the client asks again
         self.inbox.clear()
         self.alarms.clear()
+        self.watched.clear()
+        self.opened.clear()
         self.state = stored(self.state, self.files)
         machine.check_invariants(self.state)
         survivors = self.rng.random() < 0.3  # the processes may outlive the backend, or die with it
@@ -391,6 +469,13 @@ def _plain_node(
 ) -> Node:
     source = ref(rng.choice(before)) if before and rng.random() < 0.7 else given("x")
     after = rng.sample(before, k=min(len(before), rng.choice([0, 0, 1, 2])))
+    chance = rng.random()
+    if chance < 0.08:
+        return plan_node(node_id, after=after, x=source)
+    if chance < 0.12:
+        return signal_node(node_id, f"s{rng.randrange(3)}", timeout_s=rng.choice([0, 10]), after=after)
+    if chance < 0.16:
+        return approve_node(node_id, f"ok{rng.randrange(6)}", after=after, o0=source)
     if subs and rng.random() < 0.35:
         return workflow_node(node_id, rng.choice(subs), after=after, x=source)
     return task_node(
