@@ -19,13 +19,17 @@ from flyteidl.core.tasks_pb2 import TaskMetadata, TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
 from tests.unit.backend.workflows import (
     INT,
+    NONE,
     approve_node,
+    array_node,
     bind,
     branch_node,
+    collect,
     compare,
     compiled,
     const,
     given,
+    list_of,
     literal,
     literals,
     plan,
@@ -34,6 +38,7 @@ from tests.unit.backend.workflows import (
     signal_node,
     task,
     task_node,
+    union_of,
     variables,
     workflow,
     workflow_node,
@@ -83,6 +88,7 @@ from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MAX_STEPS = 20_000
+MAPPED = "mapped"
 DYNAMIC = "dynamic"  # the task whose attempts produce workflows
 PATIENCE_S = 600  # a simulated process that would never end is left alone this long
 
@@ -268,7 +274,7 @@ class World:
 
     def _produce(self, attempt: AttemptId) -> CompiledWorkflowClosure:
         """A workflow at random, of the same tasks, that takes nothing."""
-        tasks = list(self.tasks.values())
+        tasks = [template for template in self.tasks.values() if template.id.name != MAPPED]
         nodes: list[Node] = []
         for number in range(self.rng.randrange(1, 4)):
             source = ref(self.rng.choice(nodes).id) if nodes and self.rng.random() < 0.5 else const(number)
@@ -417,6 +423,9 @@ def _tasks(rng: random.Random) -> list[TaskTemplate]:
         tasks.append(task(f"t{number}", metadata=metadata, outputs={"o0": INT} if number else None))
     dynamic = TaskMetadata(discoverable=rng.random() < 0.3, retries=RetryStrategy(retries=rng.randrange(2)))
     tasks.append(task(DYNAMIC, metadata=dynamic))
+    mapped = TaskMetadata(discoverable=rng.random() < 0.4, discovery_version="1")
+    optionals = list_of(union_of(NONE, INT))
+    tasks.append(task(MAPPED, inputs={"x": list_of(INT)}, outputs={"o0": optionals}, metadata=mapped))
     return tasks
 
 
@@ -431,12 +440,19 @@ def _workflow(
     rng: random.Random, name: str, tasks: list[TaskTemplate], subs: list[WorkflowTemplate]
 ) -> WorkflowTemplate:
     nodes: list[Node] = []
+    arrays: list[Node] = []
     for number in range(rng.randrange(1, 8)):
-        nodes.append(_node(rng, f"n{number}", tasks, subs, [node.id for node in nodes]))
+        before = [node.id for node in nodes]
+        if before and rng.random() < 0.2:
+            arrays.append(_array(rng, f"m{number}", tasks, before))
+        else:
+            nodes.append(_node(rng, f"n{number}", tasks, subs, before))
+            if arrays and rng.random() < 0.5:
+                nodes[-1].upstream_node_ids.append(rng.choice(arrays).id)
     failure_node = _node(rng, "fn0", tasks, subs, []) if rng.random() < 0.25 else None
     return workflow(
         name,
-        nodes,
+        [*nodes, *arrays],
         outputs={"o0": (INT, ref(rng.choice(nodes).id))},
         failure_node=failure_node,
         finishes_others=rng.random() < 0.5,
@@ -480,11 +496,24 @@ def _plain_node(
         return workflow_node(node_id, rng.choice(subs), after=after, x=source)
     return task_node(
         node_id,
-        rng.choice(tasks),
+        rng.choice(tasks[:-1]),
         retries=rng.choice([0, 0, 1, 3]),
         timeout_s=rng.choice([0, 0, 0, 10, 40]),
         after=after,
         x=source,
+    )
+
+
+def _array(rng: random.Random, node_id: str, tasks: list[TaskTemplate], before: list[str]) -> Node:
+    """A map over up to four items, all of them equal."""
+    source = ref(rng.choice(before)) if rng.random() < 0.7 else given("x")
+    return array_node(
+        node_id,
+        tasks[-1],
+        retries=rng.choice([0, 1]),
+        parallelism=rng.choice([0, 0, 1, 2]),
+        min_success_ratio=rng.choice([1.0, 0.5]),
+        x=collect(*[source] * rng.randrange(5)),
     )
 
 
@@ -501,7 +530,11 @@ def _check_end(world: World) -> None:
     for node in state.nodes.values():
         assert node.phase in TERMINAL_NODE_PHASES, f"{node.node_id} is {node.phase.name} though all has ended"
     if state.phase is ExecutionPhase.SUCCEEDED:
-        phases = {node.phase for node in state.nodes.values() if not _is_of_replaced_attempt(state, node)}
+        phases = {
+            node.phase
+            for node in state.nodes.values()
+            if node.item is None and not _is_of_replaced_attempt(state, node)  # some items may fail
+        }
         assert phases == {NodePhase.SUCCEEDED}, f"SUCCEEDED with {phases}"
         assert layout.execution_outputs_uri(state.plan) in world.files
     for attempt in world.successes:

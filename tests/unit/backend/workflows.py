@@ -28,6 +28,7 @@ from flyteidl.core.tasks_pb2 import Container, TaskMetadata, TaskTemplate
 from flyteidl.core.types_pb2 import LiteralType, OutputReference, PromiseAttribute, SimpleType, UnionType
 from flyteidl.core.workflow_pb2 import (
     ApproveCondition,
+    ArrayNode,
     BranchNode,
     GateNode,
     IfBlock,
@@ -151,6 +152,27 @@ def task_node(
     if timeout_s:
         node.metadata.timeout.FromTimedelta(timedelta(seconds=timeout_s))
     return node
+
+
+def array_node(
+    node_id: str,
+    template: TaskTemplate,
+    *,
+    retries: int = 0,
+    parallelism: int = 0,
+    min_success_ratio: float = 1.0,
+    bound: Sequence[str] = (),
+    after: Sequence[str] = (),
+    **bindings: BindingData,
+) -> Node:
+    """A map over ``template``, whose interface has lists already; ``bound`` inputs are the same for every item."""
+    target = ArrayNode(
+        node=task_node(node_id, template, retries=retries),
+        parallelism=parallelism,
+        min_success_ratio=min_success_ratio,
+        bound_inputs=bound,
+    )
+    return Node(id=node_id, inputs=bind(bindings), upstream_node_ids=after, array_node=target)
 
 
 def workflow_node(

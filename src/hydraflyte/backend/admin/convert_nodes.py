@@ -6,6 +6,8 @@ semantics.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flyteidl.admin.common_pb2 import FlyteURLs
 from flyteidl.admin.node_execution_pb2 import (
     NodeExecution,
@@ -24,16 +26,18 @@ from flyteidl.core.identifier_pb2 import (
     NodeExecutionIdentifier,
     TaskExecutionIdentifier,
 )
-from flyteidl.event.event_pb2 import TaskExecutionMetadata
+from flyteidl.event.event_pb2 import ExternalResourceInfo, TaskExecutionMetadata
 
 from hydraflyte.backend.admin.convert import duration, error, execution_identifier, timestamp
 from hydraflyte.backend.engine.layout import FUTURES_FILE
 from hydraflyte.backend.engine.nodeids import generated_name
 from hydraflyte.backend.engine.state import CacheStatus, NodeKind
-from hydraflyte.backend.store.listing import NodeRow, TaskExecutionRow, Times
+from hydraflyte.backend.store.listing import ItemRow, NodeRow, TaskExecutionRow, Times
+from hydraflyte.backend.store.rows import ARRAY_TASK_TYPE
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 _PLUGIN = "container"
+_ARRAY_PLUGIN = "k8s-array"
 
 
 def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
@@ -66,22 +70,22 @@ def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
     )
 
 
-def task_execution(row: TaskExecutionRow, http_base_url: str) -> TaskExecution:
-    """Return the task execution; log links become absolute URLs."""
+def task_execution(row: TaskExecutionRow, http_base_url: str, items: Sequence[ItemRow] = ()) -> TaskExecution:
+    """Return the task execution; log links become absolute URLs.
+
+    Args:
+        items: of an array node's one task execution.
+    """
     attempt = AttemptId(execution=row.execution, node=NodeId(row.node_id), attempt=row.retry_attempt)
     closure = TaskExecutionClosure(
         phase=row.phase,
-        logs=[
-            TaskLog(
-                name=name,
-                uri=f"{http_base_url}{uri}" if uri.startswith("/") else uri,
-                message_format=TaskLog.UNKNOWN,
-                ShowWhilePending=True,
-            )
-            for name, uri in row.logs
-        ],
+        logs=_logs(row.logs, http_base_url),
         task_type=row.task_type,
-        metadata=TaskExecutionMetadata(generated_name=generated_name(attempt), plugin_identifier=_PLUGIN),
+        metadata=TaskExecutionMetadata(
+            generated_name=generated_name(attempt),
+            plugin_identifier=_ARRAY_PLUGIN if row.task_type == ARRAY_TASK_TYPE else _PLUGIN,
+            external_resources=[_external_resource(row.execution, item, http_base_url) for item in items],
+        ),
     )
     _set_times(closure, row.times)
     if row.error is not None:
@@ -90,6 +94,30 @@ def task_execution(row: TaskExecutionRow, http_base_url: str) -> TaskExecution:
     elif row.output_uri:
         closure.output_uri = row.output_uri
     return TaskExecution(id=task_execution_identifier(row), input_uri=row.input_uri, closure=closure)
+
+
+def _logs(links: Sequence[tuple[str, str]], http_base_url: str) -> list[TaskLog]:
+    return [
+        TaskLog(
+            name=name,
+            uri=f"{http_base_url}{uri}" if uri.startswith("/") else uri,
+            message_format=TaskLog.UNKNOWN,
+            ShowWhilePending=True,
+        )
+        for name, uri in links
+    ]
+
+
+def _external_resource(execution: ExecutionId, item: ItemRow, http_base_url: str) -> ExternalResourceInfo:
+    attempt = AttemptId(execution=execution, node=NodeId(item.node_id), attempt=item.retry_attempt)
+    return ExternalResourceInfo(
+        external_id=generated_name(attempt),
+        index=item.index,
+        retry_attempt=item.retry_attempt,
+        phase=item.phase,
+        cache_status=CacheStatus(item.cache_status).value,
+        logs=_logs(item.logs, http_base_url),
+    )
 
 
 def task_execution_identifier(row: TaskExecutionRow) -> TaskExecutionIdentifier:

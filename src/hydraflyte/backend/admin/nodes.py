@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from flyteidl.admin.node_execution_pb2 import (
     DynamicNodeWorkflowResponse,
@@ -32,8 +33,9 @@ from hydraflyte.backend.admin.filters import list_selection, next_token
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.refusals import Missing
 from hydraflyte.backend.store import listing
-from hydraflyte.backend.store.listing import NodeRow, TaskExecutionRow
+from hydraflyte.backend.store.listing import ItemRow, NodeRow, TaskExecutionRow
 from hydraflyte.backend.store.registry import EntityKind
+from hydraflyte.backend.store.rows import ARRAY_TASK_TYPE
 from hydraflyte.backend.store.selection import Selection
 from hydraflyte.identifiers import ExecutionId
 
@@ -92,18 +94,24 @@ class NodeService:
     async def get_task(self, request: TaskExecutionGetRequest) -> TaskExecution:
         """GetTaskExecution."""
         execution, node_id, attempt = _task_execution_id(request.id)
-        row = await self._database.read(lambda connection: _find_task(connection, execution, node_id, attempt))
-        return convert_nodes.task_execution(row, self._http_base_url())
+        row, items = await self._database.read(
+            lambda connection: _with_items(connection, _find_task(connection, execution, node_id, attempt))
+        )
+        return convert_nodes.task_execution(row, self._http_base_url(), items)
 
     async def list_tasks(self, request: TaskExecutionListRequest) -> TaskExecutionList:
         """ListTaskExecutions: the attempts of one node."""
         execution, node_id = checks.node_id(request.node_execution_id)
         selection = listing.of_execution(list_selection(Entity.TASK_EXECUTION, request), execution)
         selection = selection.having("task_executions.node_id = ?", node_id)
-        rows = await self._database.read(lambda connection: listing.list_task_executions(connection, selection))
+        rows = await self._database.read(
+            lambda connection: [
+                _with_items(connection, row) for row in listing.list_task_executions(connection, selection)
+            ]
+        )
         base = self._http_base_url()
         return TaskExecutionList(
-            task_executions=[convert_nodes.task_execution(row, base) for row in rows],
+            task_executions=[convert_nodes.task_execution(row, base, items) for row, items in rows],
             token=_token(selection, len(rows)),
         )
 
@@ -158,6 +166,12 @@ def _find_task(connection: sqlite3.Connection, execution: ExecutionId, node_id: 
     if row is None:
         raise Missing(f"missing entity of type task execution with identifier {execution}/{node_id}/{attempt}")
     return row
+
+
+def _with_items(connection: sqlite3.Connection, row: TaskExecutionRow) -> tuple[TaskExecutionRow, Sequence[ItemRow]]:
+    """Return the row, and the items if it stands for an array."""
+    is_array = row.task_type == ARRAY_TASK_TYPE
+    return row, listing.list_items(connection, row.execution, row.node_id) if is_array else ()
 
 
 def _token(selection: Selection, count: int) -> str:

@@ -52,6 +52,8 @@ class Library:
         if kind is NodeKind.LAUNCH_PLAN:
             plan = self.launch_plans.get(entity_key(node.workflow_node.launchplan_ref))
             return None if plan is None else _launch_plan_interface(plan, node)
+        if kind is NodeKind.ARRAY:
+            return self._target_interface(node.array_node.node)  # flytekit has made lists of the task's own types
         if kind is NodeKind.BRANCH:
             return self._branch_interface(node)
         if kind is NodeKind.GATE:

@@ -70,7 +70,8 @@ def _all_nodes(template: WorkflowTemplate) -> list[Node]:
 
 def _task_keys(template: WorkflowTemplate) -> set[str]:
     nodes = _all_nodes(template)
-    return {entity_key(node.task_node.reference_id) for node in nodes if kind_of(node) is NodeKind.TASK}
+    work = [node.array_node.node if kind_of(node) is NodeKind.ARRAY else node for node in nodes]
+    return {entity_key(node.task_node.reference_id) for node in work if kind_of(node) is NodeKind.TASK}
 
 
 def _sub_workflow_keys(template: WorkflowTemplate) -> list[str]:
@@ -176,9 +177,9 @@ def _check_target(node: Node, library: Library, problems: Problems) -> None:
         text = f"it is a {kind.value} node, a kind that the embedded backend does not run yet"
         problems.add(Code.UNSUPPORTED_NODE_KIND, node.id, f"{text}; hint: {_WAYS_ROUND[kind]}")
     elif kind is NodeKind.TASK:
-        key = entity_key(node.task_node.reference_id)
-        if key not in library.tasks:
-            problems.add(Code.TASK_REFERENCE_NOT_FOUND, node.id, f"task {key} is not registered")
+        _check_task(node.id, node, library, problems)
+    elif kind is NodeKind.ARRAY:
+        _check_array(node, library, problems)
     elif kind is NodeKind.SUB_WORKFLOW:
         key = entity_key(node.workflow_node.sub_workflow_ref)
         if key not in library.workflows:
@@ -202,8 +203,27 @@ def _check_gate(node: Node, problems: Problems) -> None:
 
 
 _WAYS_ROUND = {
-    NodeKind.ARRAY: "call the task once per item, or loop inside a task, or run on a Flyte cluster",
+    NodeKind.ARRAY: "map over a task, or call it once per item, or run on a Flyte cluster",
 }
+
+
+def _check_task(node_id: str, node: Node, library: Library, problems: Problems) -> None:
+    key = entity_key(node.task_node.reference_id)
+    if key not in library.tasks:
+        problems.add(Code.TASK_REFERENCE_NOT_FOUND, node_id, f"task {key} is not registered")
+    elif library.tasks[key].type == "container_array":
+        text = "it is a map task of the older kind, which the embedded backend does not run"
+        hint = "use flytekit.map_task, or run on a Flyte cluster"
+        problems.add(Code.UNSUPPORTED_NODE_KIND, node_id, f"{text}; hint: {hint}")
+
+
+def _check_array(node: Node, library: Library, problems: Problems) -> None:
+    array = node.array_node
+    if kind_of(array.node) is not NodeKind.TASK or array.is_original_sub_node_interface.value:
+        text = "it maps over something else than a map task, which the embedded backend does not run yet"
+        problems.add(Code.UNSUPPORTED_NODE_KIND, node.id, f"{text}; hint: {_WAYS_ROUND[NodeKind.ARRAY]}")
+    else:
+        _check_task(node.id, array.node, library, problems)
 
 
 def _check_aliases(node: Node, problems: Problems) -> None:

@@ -15,10 +15,18 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from hydraflyte.backend.engine import layout
 from hydraflyte.backend.engine.commands import AttemptSpec
+from hydraflyte.backend.engine.elements import element_inputs, item_env
 from hydraflyte.backend.engine.environment import attempt_env
+from hydraflyte.backend.engine.levels import spec_of
 from hydraflyte.backend.engine.nodeids import generated_name
 from hydraflyte.backend.engine.state import ExecutionState, NodeState
-from hydraflyte.backend.engine.templates import TemplateError, TemplateValues, asks_for_task_template, render
+from hydraflyte.backend.engine.templates import (
+    TemplateError,
+    TemplateValues,
+    asks_for_inputs,
+    asks_for_task_template,
+    render,
+)
 from hydraflyte.identifiers import AttemptId
 
 _PRIMARY_CONTAINER_KEY = "primary_container_name"
@@ -46,12 +54,13 @@ def attempt_spec(state: ExecutionState, node: NodeState, task: TaskTemplate) -> 
     """
     container = _container(task)
     attempt = attempt_id(state, node)
-    values = _template_values(state, node)
+    values = _template_values(state, node, container.templates)
     argv = render(container.templates, values)
+    env = attempt_env(state.plan, attempt, task.id, container.env)
     return AttemptSpec(
         attempt=attempt,
         argv=argv,
-        env=attempt_env(state.plan, attempt, task.id, container.env),
+        env=env if node.item is None else {**env, **item_env(node.item)},
         task=task,
         inputs_uri=values.input,
         output_prefix=values.output_prefix,
@@ -73,13 +82,22 @@ def template_file_uri(state: ExecutionState, node: NodeState) -> str:
     return f"{layout.data_dir(state, node)}/{layout.TASK_TEMPLATE_FILE}"
 
 
-def _template_values(state: ExecutionState, node: NodeState) -> TemplateValues:
+def inputs_of(state: ExecutionState, node: NodeState) -> LiteralMap:
+    """Return what ``node`` takes; of an array's item, the elements."""
+    if node.item is None or node.parent is None:
+        return node.inputs or LiteralMap()
+    array = state.nodes[node.parent]
+    return element_inputs(spec_of(state, array).node.array_node, array.inputs or LiteralMap(), node.item)
+
+
+def _template_values(state: ExecutionState, node: NodeState, templates: Sequence[str]) -> TemplateValues:
     plan = state.plan
+    input_uri = layout.inputs_uri(state, node)
     attempt = attempt_id(state, node)
     previous = "" if node.attempt == 0 else layout.checkpoint_prefix(plan, replace(attempt, attempt=node.attempt - 1))
     return TemplateValues(
-        input=layout.inputs_uri(state, node),
-        input_prefix=layout.data_dir(state, node),
+        input=input_uri,
+        input_prefix=input_uri.rpartition("/")[0],
         output_prefix=layout.output_prefix(state, node),
         raw_output_prefix=layout.raw_output_prefix(plan, attempt),
         checkpoint_prefix=layout.checkpoint_prefix(plan, attempt),
@@ -87,7 +105,7 @@ def _template_values(state: ExecutionState, node: NodeState) -> TemplateValues:
         generated_name=generated_name(attempt),
         task_template_path=template_file_uri(state, node),
         namespace=f"{plan.execution_id.project}-{plan.execution_id.domain}",
-        inputs=node.inputs or LiteralMap(),
+        inputs=inputs_of(state, node) if asks_for_inputs(templates) else LiteralMap(),
     )
 
 

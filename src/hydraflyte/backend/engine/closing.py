@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from flyteidl.core.literals_pb2 import LiteralMap
 
-from hydraflyte.backend.engine import gates, launchplans, layout, retries, tasks
+from hydraflyte.backend.engine import arrays, gates, launchplans, layout, retries, tasks
 from hydraflyte.backend.engine.draft import Draft
 from hydraflyte.backend.engine.events import AbortRequested
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
@@ -81,7 +81,11 @@ def close(draft: Draft, level: Level) -> None:
         draft.move_execution(execution, Cause.KILLED if is_abort else Cause.CHILDREN_ENDED)
         return
     parent = draft.nodes[level.parent]
-    if is_doomed(draft.execution, draft.nodes, parent):
+    if parent.kind is NodeKind.ARRAY:
+        is_killed = is_doomed(draft.execution, draft.nodes, parent)
+        failure = retries.aborted(draft.abort_reason) if is_killed else parent.failure
+        arrays.end_badly(draft, parent, Cause.KILLED if is_killed else Cause.CHILDREN_ENDED, failure)
+    elif is_doomed(draft.execution, draft.nodes, parent):
         draft.end(parent, Cause.KILLED, retries.aborted(draft.abort_reason))
     elif parent.kind is NodeKind.TASK and parent.failure is not None:
         tasks.children_failed(draft, parent, parent.failure)

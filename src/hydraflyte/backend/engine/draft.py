@@ -19,7 +19,6 @@ from hydraflyte.backend.engine import retries, transitions
 from hydraflyte.backend.engine.commands import Command
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.graph import WorkflowGraph
-from hydraflyte.backend.engine.kinds import SLOT_KINDS
 from hydraflyte.backend.engine.levels import Level
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase, NodePhase
 from hydraflyte.backend.engine.state import Admission, ExecutionPlan, ExecutionState, NodeState, Step
@@ -90,7 +89,7 @@ class Draft:
             InvalidTransitionError: the table has no row.
         """
         phase = transitions.next_node_phase(node.phase, cause, story=story_of(node))
-        if node.kind in SLOT_KINDS:
+        if node.takes_slot:
             self._count_slot((phase in OCCUPYING_PHASES) - (node.phase in OCCUPYING_PHASES))
         node = self.keep(replace(node, phase=phase))
         if phase in TERMINAL_NODE_PHASES:

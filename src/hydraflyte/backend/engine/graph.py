@@ -23,9 +23,10 @@ class NodeSpec:
     """One node of a compiled workflow, with all that the engine asks about it.
 
     Attributes:
-        task: template of a task node, else None.
+        task: template of a task node or of an array node's items, else None.
         sub_workflow: key of the workflow that a sub-workflow node runs, else ``""``.
-        retries: further attempts after a failure of the user's (the node's own number, or the task's).
+        retries: further attempts, of a task or of each item, after a failure of the user's (the node's own number,
+            or the task's).
         timeout: of one attempt; zero means none.
         branch: id of the branch node that this is an arm of, else ``""``.
     """
@@ -135,7 +136,8 @@ def _node_spec(
     kind = kind_of(node)
     assert kind is not None, f"node {node.id} of a compiled workflow has no target"
     upstream, downstream = edges
-    task = _task_of(node, tasks) if kind is NodeKind.TASK else None
+    work = node.array_node.node if kind is NodeKind.ARRAY else node
+    task = _task_of(work, tasks) if kind in (NodeKind.TASK, NodeKind.ARRAY) else None
     is_sub_workflow = kind is NodeKind.SUB_WORKFLOW
     return NodeSpec(
         node=node,
@@ -144,8 +146,8 @@ def _node_spec(
         downstream=downstream,
         task=task,
         sub_workflow=entity_key(node.workflow_node.sub_workflow_ref) if is_sub_workflow else "",
-        retries=node.metadata.retries.retries or (task.metadata.retries.retries if task is not None else 0),
-        timeout=_timeout(node, task),
+        retries=work.metadata.retries.retries or (task.metadata.retries.retries if task is not None else 0),
+        timeout=_timeout(work, task),
     )
 
 

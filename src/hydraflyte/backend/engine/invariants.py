@@ -18,7 +18,7 @@ from hydraflyte.backend.engine.phases import (
     TaskPhase,
 )
 from hydraflyte.backend.engine.retries import MAX_SYSTEM_FAILURES
-from hydraflyte.backend.engine.state import ExecutionState, NodeState
+from hydraflyte.backend.engine.state import ArrayCounts, ExecutionState, NodeState
 from hydraflyte.identifiers import NodeId
 
 _DYNAMIC_PHASES = frozenset({NodePhase.DYNAMIC_RUNNING, NodePhase.FAILING})
@@ -30,12 +30,14 @@ def check_invariants(state: ExecutionState) -> None:
     """Raise AssertionError, with the node's id, if ``state`` is one that must never be."""
     produced: dict[NodeId, set[int]] = {}
     for node in state.nodes.values():
-        if node.parent is not None and node.retry_group is not None:
+        if node.parent is not None and node.retry_group is not None and node.item is None:
             produced.setdefault(node.parent, set()).add(node.retry_group)
     for node in state.nodes.values():
         _check_node(state, node)
         _check_attempts(node, frozenset(produced.get(node.node_id, ())))
         _check_edges(state, node)
+        if node.array is not None:
+            _check_array(state, node, node.array)
     _check_execution(state)
     _check_slots(state)
 
@@ -43,7 +45,8 @@ def check_invariants(state: ExecutionState) -> None:
 def _check_node(state: ExecutionState, node: NodeState) -> None:
     about = f"node {node.node_id} is {node.phase.name}"
     level = level_of(state, node)
-    assert node.node_id == level.id_of(node.spec_node_id), f"{about} under a wrong id"
+    expected = level.id_of(node.spec_node_id) if node.item is None else f"{node.parent}-0-n{node.item}"
+    assert node.node_id == expected, f"{about} under a wrong id"
     assert node.phase is not NodePhase.UNDEFINED, f"{about} but exists"
     assert node.parent is None or node.parent in state.nodes, f"{about} but its parent is unknown"
     is_ended = node.phase in TERMINAL_NODE_PHASES
@@ -61,7 +64,7 @@ def _check_node(state: ExecutionState, node: NodeState) -> None:
 def _check_attempts(node: NodeState, produced: frozenset[int]) -> None:
     """``produced`` are the numbers of those attempts that gave a workflow, which has nodes now."""
     about = f"node {node.node_id} is {node.phase.name}"
-    assert node.kind is NodeKind.TASK or not node.attempts, f"{about}: only tasks have attempts"
+    assert node.kind in (NodeKind.TASK, NodeKind.ARRAY) or not node.attempts, f"{about}: only tasks have attempts"
     numbers = [attempt.attempt for attempt in node.attempts]
     assert numbers == list(range(len(numbers))), f"{about}, attempts {numbers}"
     assert not numbers or node.attempt == numbers[-1], f"{about}, attempt {node.attempt} of {numbers}"
@@ -85,7 +88,7 @@ def _check_attempts(node: NodeState, produced: frozenset[int]) -> None:
 def _check_edges(state: ExecutionState, node: NodeState) -> None:
     """Nothing starts before everything upstream succeeded, and nothing is skipped without a reason."""
     level = level_of(state, node)
-    if node.spec_node_id == level.failure_node:
+    if node.spec_node_id == level.failure_node or node.item is not None:
         return
     upstream = [state.nodes.get(level.id_of(spec_id)) for spec_id in level.workflow.nodes[node.spec_node_id].upstream]
     phases = [NodePhase.UNDEFINED if other is None else other.phase for other in upstream]
@@ -128,7 +131,7 @@ def _check_slots(state: ExecutionState) -> None:
     assert dict(kept.waiting) == dict(derived.waiting), f"waiting: {kept.waiting} kept, {derived.waiting} derived"
     limit = state.plan.max_parallelism
     failure_nodes = sum(
-        node.kind in SLOT_KINDS
+        node.takes_slot
         and node.phase not in TERMINAL_NODE_PHASES
         and node.spec_node_id == level_of(state, node).failure_node
         for node in state.nodes.values()
@@ -144,3 +147,14 @@ def _is_dynamic_again(state: ExecutionState, node: NodeState) -> bool:
     if node.kind is not NodeKind.TASK or node.attempt == 0 or node.phase in TERMINAL_NODE_PHASES:
         return False
     return any(child.parent == node.node_id for child in state.nodes.values())
+
+
+def _check_array(state: ExecutionState, node: NodeState, counts: ArrayCounts) -> None:
+    """The counts agree with the items; but for those of an array that was killed as a whole."""
+    items = [item for item in state.nodes.values() if item.parent == node.node_id]
+    about = f"array {node.node_id} is {node.phase.name} with {counts}"
+    assert sorted(item.item for item in items if item.item is not None) == list(range(counts.begun)), about
+    assert counts.begun <= counts.size, about
+    if node.phase not in TERMINAL_NODE_PHASES:
+        ended = sum(item.phase in TERMINAL_NODE_PHASES for item in items)
+        assert counts.succeeded + counts.failed == ended < counts.size, about

@@ -35,9 +35,10 @@ RUNNABLE_KINDS = frozenset(
         NodeKind.LAUNCH_PLAN,
         NodeKind.BRANCH,
         NodeKind.GATE,
+        NodeKind.ARRAY,
     }
 )
-SLOT_KINDS = frozenset({NodeKind.TASK, NodeKind.LAUNCH_PLAN})
+SLOT_KINDS = frozenset({NodeKind.TASK, NodeKind.LAUNCH_PLAN, NodeKind.ARRAY})
 """Kinds of nodes that count towards ``max_parallelism`` while they are QUEUED or RUNNING."""
 
 _KIND_BY_TARGET = {

@@ -28,11 +28,14 @@ def data_dir(state: ExecutionState, node: NodeState) -> str:
     if node.parent is None:
         return f"{state.plan.metadata_prefix}/{node.node_id}/data"
     parent = state.nodes[node.parent]
-    return f"{output_prefix(state, parent, node.retry_group or 0)}/{node.spec_node_id}"
+    name = node.spec_node_id if node.item is None else node.item
+    return f"{output_prefix(state, parent, node.retry_group or 0)}/{name}"
 
 
 def inputs_uri(state: ExecutionState, node: NodeState) -> str:
-    """Return the path of the node's ``inputs.pb``: one per node, whatever the attempt."""
+    """Return the path of the node's ``inputs.pb``: one per node, whatever the attempt; of an item, its array's."""
+    if node.item is not None and node.parent is not None:
+        return inputs_uri(state, state.nodes[node.parent])
     return f"{data_dir(state, node)}/{INPUTS_FILE}"
 
 

@@ -20,7 +20,7 @@ from hydraflyte.backend.engine.phases import NodePhase
 from hydraflyte.backend.engine.state import ExecutionState, NodeState
 from hydraflyte.identifiers import AttemptId, NodeId
 
-_KINDS_WITH_CHILDREN = frozenset({NodeKind.SUB_WORKFLOW, NodeKind.BRANCH})
+_KINDS_WITH_CHILDREN = frozenset({NodeKind.SUB_WORKFLOW, NodeKind.BRANCH, NodeKind.ARRAY})
 _DYNAMIC_PHASES = frozenset({NodePhase.DYNAMIC_RUNNING, NodePhase.FAILING})  # of task nodes: only dynamic ones
 
 

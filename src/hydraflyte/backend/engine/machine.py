@@ -12,7 +12,7 @@ from datetime import datetime
 from flyteidl.core.literals_pb2 import LiteralMap
 from typing_extensions import assert_never
 
-from hydraflyte.backend.engine import closing, gates, launchplans, progress, tasks
+from hydraflyte.backend.engine import arrays, closing, gates, launchplans, progress, tasks
 from hydraflyte.backend.engine.admission import derive
 from hydraflyte.backend.engine.attempts import attempt_id, attempt_spec
 from hydraflyte.backend.engine.commands import AbortAttempt, AttemptSpec, Command, StartAttempt
@@ -100,8 +100,10 @@ def _handle(draft: Draft, event: Event) -> None:
             _start(draft)
         case AttemptStarted():
             tasks.attempt_started(draft, event)
+            arrays.item_started(draft, event.attempt.node)
         case AttemptSucceeded():
             tasks.attempt_succeeded(draft, event)
+            arrays.item_started(draft, event.attempt.node)
         case AttemptProducedWorkflow():
             _enter_produced(draft, event)
         case AttemptFailed() | AttemptLost() | AttemptAborted():

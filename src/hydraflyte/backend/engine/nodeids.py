@@ -32,6 +32,15 @@ def child_id(parent: NodeId | None, attempt: int, spec_node_id: str) -> NodeId:
     return NodeId(shorten(f"{parent}-{attempt}-{spec_node_id}", _MAX_NODE_ID))
 
 
+def item_id(array: NodeId, index: int) -> NodeId:
+    """Return the id of an array's item. No client sees it; it is never shortened, lest two of thousands are equal.
+
+    >>> item_id(NodeId("n0"), 12)
+    'n0-0-n12'
+    """
+    return NodeId(f"{array}-0-n{index}")
+
+
 def generated_name(attempt: AttemptId) -> str:
     """Return the name of an attempt's own resources (flyteidl: ``generated_name``), at most 50 characters long."""
     return shorten(f"{attempt.execution.name}-{attempt.node}-{attempt.attempt}", _MAX_GENERATED_NAME)

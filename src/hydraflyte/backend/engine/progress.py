@@ -11,7 +11,7 @@ from dataclasses import replace
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Scalar, Union
 from flyteidl.core.types_pb2 import Error, LiteralType, SimpleType, TypeStructure
 
-from hydraflyte.backend.engine import closing, gates, launchplans, layout, tasks
+from hydraflyte.backend.engine import arrays, closing, gates, launchplans, layout, tasks
 from hydraflyte.backend.engine.bindings import BindingResolutionError, resolve
 from hydraflyte.backend.engine.branches import BranchError, choose
 from hydraflyte.backend.engine.draft import Draft
@@ -66,6 +66,9 @@ def _has_free_slot(draft: Draft) -> bool:
 
 
 def _pass_on(draft: Draft, node: NodeState) -> None:
+    if node.item is not None:
+        arrays.item_ended(draft, node)
+        return
     level = level_of(draft.execution, node)
     state = condition(draft.execution, draft.nodes, level)
     if state is LevelCondition.CLOSED:
@@ -164,6 +167,7 @@ _BEGIN_BY_KIND = {
     NodeKind.BRANCH: _begin_branch,
     NodeKind.LAUNCH_PLAN: launchplans.begin,
     NodeKind.GATE: gates.begin,
+    NodeKind.ARRAY: arrays.begin,
 }
 
 

@@ -19,6 +19,7 @@ from hydraflyte.backend.engine.commands import Command
 from hydraflyte.backend.engine.events import LogLink
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.graph import ClosureGraph, WorkflowGraph, index_closure
+from hydraflyte.backend.engine.kinds import SLOT_KINDS
 from hydraflyte.backend.engine.kinds import NodeKind as NodeKind
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
@@ -88,6 +89,16 @@ class AttemptState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayCounts:
+    """How far the items of an array node are. ``failed`` are all that ended and did not succeed."""
+
+    size: int
+    begun: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
     """One node execution.
 
@@ -102,7 +113,10 @@ class NodeState:
         queued_at: when it was first queued; the active deadline counts from here.
         inputs: resolved inputs, once known. outputs: once the node SUCCEEDED.
         cache_source: who produced the outputs of a CACHE_HIT.
-        attempts: every attempt so far, in order. A QUEUED task node without any waits for CacheAnswered.
+        item: of an array's item, its index; its inputs are those of the array (``attempts.inputs_of``).
+        array: of an array node, how far its items are.
+        attempts: every attempt so far, in order; an array has one. A QUEUED task node without any waits for
+            CacheAnswered.
     """
 
     node_id: NodeId
@@ -127,6 +141,13 @@ class NodeState:
     cache_tag: str = ""
     cache_source: AttemptId | None = None
     attempts: tuple[AttemptState, ...] = ()
+    item: int | None = None
+    array: ArrayCounts | None = None
+
+    @property
+    def takes_slot(self) -> bool:
+        """Whether it counts towards ``max_parallelism``; an array counts once, whatever its items do."""
+        return self.kind in SLOT_KINDS and self.item is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

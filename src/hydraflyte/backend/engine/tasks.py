@@ -13,7 +13,13 @@ from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.duration_pb2 import Duration
 
 from hydraflyte.backend.engine import layout, retries, transitions
-from hydraflyte.backend.engine.attempts import attempt_id, attempt_spec, needs_template_file, template_file_uri
+from hydraflyte.backend.engine.attempts import (
+    attempt_id,
+    attempt_spec,
+    inputs_of,
+    needs_template_file,
+    template_file_uri,
+)
 from hydraflyte.backend.engine.cachekeys import cache_key
 from hydraflyte.backend.engine.commands import AbortAttempt, LookUpCache, StartAttempt, WakeAt, WriteCache
 from hydraflyte.backend.engine.draft import Draft, story_of
@@ -28,6 +34,7 @@ from hydraflyte.backend.engine.events import (
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.graph import NodeSpec
+from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import produced_workflows, spec_of
 from hydraflyte.backend.engine.phases import TERMINAL_NODE_PHASES, TERMINAL_TASK_PHASES, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import AttemptState, CacheStatus, NodeState
@@ -42,10 +49,9 @@ def begin(draft: Draft, node: NodeState) -> None:
     """Queue a task node whose inputs are resolved: ask the cache, or start its first attempt."""
     spec = spec_of(draft.execution, node)
     assert spec.task is not None
-    assert node.inputs is not None
     if needs_template_file(spec.task):
         draft.write(template_file_uri(draft.state, node), spec.task)
-    key = cache_key(spec.task, node.inputs)
+    key = cache_key(spec.task, inputs_of(draft.state, node)) if spec.task.metadata.discoverable else None
     if key is not None:
         status = CacheStatus.CACHE_SKIPPED if draft.plan.overwrite_cache else CacheStatus.CACHE_DISABLED
         node = replace(node, cache_dataset=key.dataset, cache_tag=key.tag, cache_status=status)
@@ -192,7 +198,7 @@ def wake_commands(node: NodeState, spec: NodeSpec) -> tuple[WakeAt, ...]:
 def is_open(node: NodeState) -> bool:
     """Return whether an executor has the node's current attempt."""
     is_over = node.phase in TERMINAL_NODE_PHASES or not node.attempts
-    return not is_over and node.attempts[-1].phase not in TERMINAL_TASK_PHASES
+    return node.kind is NodeKind.TASK and not is_over and node.attempts[-1].phase not in TERMINAL_TASK_PHASES
 
 
 def _deadlines(node: NodeState, spec: NodeSpec) -> tuple[WakeAt | None, WakeAt] | None:

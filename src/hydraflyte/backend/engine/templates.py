@@ -65,6 +65,13 @@ def asks_for_task_template(templates: Sequence[str]) -> bool:
     return any(found["name"].lower() == _TASK_TEMPLATE_PATH for text in templates for found in _VARIABLE.finditer(text))
 
 
+def asks_for_inputs(templates: Sequence[str]) -> bool:
+    """Return whether ``{{.inputs.NAME}}`` occurs for any name."""
+    return any(
+        found["name"].lower().startswith(_INPUTS_PREFIX) for text in templates for found in _VARIABLE.finditer(text)
+    )
+
+
 def _plain_values(values: TemplateValues) -> Mapping[str, str]:
     return {
         "input": values.input,

@@ -120,7 +120,8 @@ _EXECUTION = "executions.execution_project = ? AND executions.execution_domain =
 _SELECT_EXECUTION = "SELECT executions.* FROM executions"
 _SELECT_NODE = (
     "SELECT node_executions.*, owner.execution_project, owner.execution_domain, owner.execution_name,"
-    " EXISTS (SELECT 1 FROM node_executions AS below WHERE below.execution_id = node_executions.execution_id"
+    " node_executions.kind != 'array' AND EXISTS (SELECT 1 FROM node_executions AS below"
+    " WHERE below.execution_id = node_executions.execution_id"
     " AND below.parent_node_id = node_executions.node_id) AS has_children,"
     " child.execution_project AS child_project, child.execution_domain AS child_domain,"
     " child.execution_name AS child_name, artifacts.id AS artifact_id, artifacts.source_execution,"
@@ -136,6 +137,42 @@ _SELECT_TASK = (
     " FROM task_executions JOIN executions AS owner ON owner.id = task_executions.execution_id"
 )
 _OWNER = "owner.execution_project = ? AND owner.execution_domain = ? AND owner.execution_name = ?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRow:
+    """One item of an array node, as its current attempt stands. ``logs`` are (name, uri) pairs."""
+
+    index: int
+    node_id: str
+    retry_attempt: int
+    phase: str
+    cache_status: str
+    logs: tuple[tuple[str, str], ...]
+
+
+def list_items(connection: sqlite3.Connection, execution: ExecutionId, node_id: str) -> list[ItemRow]:
+    """Return the items of an array node that have begun, in order."""
+    rows = connection.execute(
+        "SELECT nodes.item, nodes.node_id, nodes.attempt, nodes.cache_status, nodes.phase AS node_phase,"
+        " tasks.phase AS task_phase, tasks.logs FROM node_executions AS nodes"
+        " JOIN executions AS owner ON owner.id = nodes.execution_id"
+        " LEFT JOIN task_executions AS tasks ON tasks.execution_id = nodes.execution_id"
+        " AND tasks.node_id = nodes.node_id AND tasks.retry_attempt = nodes.attempt"
+        f" WHERE {_OWNER} AND nodes.parent_node_id = ? AND nodes.item IS NOT NULL ORDER BY nodes.item",
+        (*_names(execution), node_id),
+    )
+    return [
+        ItemRow(
+            index=row["item"],
+            node_id=row["node_id"],
+            retry_attempt=row["attempt"],
+            phase=row["task_phase"] or row["node_phase"],  # without an attempt: a cache hit, or not yet started
+            cache_status=row["cache_status"],
+            logs=tuple((link["name"], link["uri"]) for link in json.loads(row["logs"] or "[]")),
+        )
+        for row in rows
+    ]
 
 
 def of_execution(selection: Selection, execution: ExecutionId) -> Selection:
@@ -179,13 +216,14 @@ def set_execution_state(connection: sqlite3.Connection, execution: ExecutionId, 
 
 def find_node(connection: sqlite3.Connection, execution: ExecutionId, node_id: str) -> NodeRow | None:
     """Return the node execution with this unique id, or None."""
-    statement = f"{_SELECT_NODE} WHERE {_OWNER} AND node_executions.node_id = ?"
+    statement = f"{_SELECT_NODE} WHERE {_OWNER} AND node_executions.node_id = ? AND node_executions.item IS NULL"
     row = connection.execute(statement, (*_names(execution), node_id)).fetchone()
     return None if row is None else _node(row)
 
 
 def list_nodes(connection: sqlite3.Connection, selection: Selection) -> list[NodeRow]:
-    """Return the selected node executions."""
+    """Return the selected node executions; items of arrays are none."""
+    selection = selection.having("node_executions.item IS NULL")
     return [_node(row) for row in connection.execute(selection.statement(_SELECT_NODE), selection.parameters)]
 
 

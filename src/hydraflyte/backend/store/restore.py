@@ -19,6 +19,7 @@ from hydraflyte.backend.engine.graph import WorkflowGraph
 from hydraflyte.backend.engine.levels import produced_workflows
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import (
+    ArrayCounts,
     AttemptState,
     CacheStatus,
     ExecutionPlan,
@@ -102,6 +103,8 @@ def _node_of(row: sqlite3.Row, attempts: tuple[AttemptState, ...], blobs: Blobs)
         scope=row["scope"],
         parent=None if row["parent_node_id"] is None else NodeId(row["parent_node_id"]),
         retry_group=row["retry_group"],
+        item=row["item"],
+        array=ArrayCounts(**json.loads(row["array_counts"])) if row["array_counts"] else None,
         attempt=row["attempt"],
         system_failures=row["system_failures"],
         queued_at=from_text(row["queued_at"]),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from hydraflyte.backend.engine import layout
 from hydraflyte.backend.engine.failures import Failure
+from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import has_produced, spec_of
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import AttemptState, ExecutionState, NodeState
 from hydraflyte.backend.store.timestamps import duration_ns, to_text
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
+ARRAY_TASK_TYPE = "container_array"  # of the one task execution of an array node
 Columns = dict[str, Any]  # column name -> whatever sqlite3 can bind
 
 
@@ -45,6 +48,8 @@ def node_columns(state: ExecutionState, node: NodeState) -> Columns:
         "scope": node.scope,
         "parent_node_id": node.parent,
         "retry_group": node.retry_group,
+        "item": node.item,
+        "array_counts": "" if node.array is None else json.dumps(asdict(node.array)),
         "phase": node.phase.name,
         "attempt": node.attempt,
         "system_failures": node.system_failures,
@@ -76,7 +81,7 @@ def task_columns(state: ExecutionState, node: NodeState, attempt: AttemptState) 
         "domain": task.id.domain,
         "name": task.id.name,
         "version": task.id.version,
-        "task_type": task.type,
+        "task_type": ARRAY_TASK_TYPE if node.kind is NodeKind.ARRAY else task.type,
         "retry_attempt": attempt.attempt,
         "phase": attempt.phase.name,
         "input_uri": layout.inputs_uri(state, node),

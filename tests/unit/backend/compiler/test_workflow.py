@@ -388,19 +388,22 @@ def test_an_id_that_is_not_complete_is_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("other", "kind"),
-    [
-        (node(array_node=ArrayNode()), "array"),
-    ],
-)
-def test_kinds_that_are_not_run_yet_are_refused_by_name(other: Node, kind: str) -> None:
-    template = workflow("w", [other, task_node("n1", WORK, x=ref("n0", "anything"))])
+def test_an_array_over_anything_but_a_map_task_is_refused_by_name() -> None:
+    template = workflow("w", [node(array_node=ArrayNode()), task_node("n1", WORK, x=ref("n0", "anything"))])
 
     (problem,) = problems(template)
 
-    assert problem.startswith(f"UnsupportedNodeKind: node n0: it is a {kind} node, a kind that the embedded backend")
+    assert problem.startswith("UnsupportedNodeKind: node n0: it maps over something else than a map task")
     assert "hint: " in problem
+
+
+def test_a_map_task_of_the_older_kind_is_refused_by_name() -> None:
+    old = task("old")
+    old.type = "container_array"
+
+    (problem,) = problems(workflow("w", [task_node("n0", old, x=given("x"))]), tasks=[old])
+
+    assert problem.startswith("UnsupportedNodeKind: node n0: it is a map task of the older kind")
 
 
 def test_what_a_launch_plan_requires_must_be_bound() -> None:

@@ -67,6 +67,8 @@ CREATE TABLE node_executions (
     parent_id INTEGER,                  -- node_executions.id of the parent
     parent_task_execution_id INTEGER,   -- only legacy dynamic tasks had one
     retry_group INTEGER,
+    item INTEGER,                       -- index below an array node; such rows are no node executions for clients
+    array_counts TEXT NOT NULL DEFAULT '',  -- JSON: the fields of engine.state.ArrayCounts, of an array node
     phase TEXT NOT NULL,
     attempt INTEGER NOT NULL,
     system_failures INTEGER NOT NULL,
