@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from hydraflyte.home import Home, RunningBackend
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 15.0
+_EXIT_PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +136,20 @@ def stop_backend(home: Home) -> bool:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         return False
-    deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while _is_alive(pid):
+    if not _holds_within(lambda: not home.is_locked(), _STOP_TIMEOUT_S):
+        raise BackendStartError(
+            f"The backend (pid {pid}) does not stop.",
+            hint=f"see {home.log_file}; `kill -9 {pid}` ends it and loses nothing.",
+        )
+    _holds_within(lambda: not _is_alive(pid), _EXIT_PATIENCE_S)  # a container's init may leave a zombie: no error
+    return True
+
+
+def _holds_within(condition: Callable[[], bool], patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not condition():
         if time.monotonic() > deadline:
-            raise BackendStartError(
-                f"The backend (pid {pid}) does not stop.",
-                hint=f"see {home.log_file}; `kill -9 {pid}` ends it and loses nothing.",
-            )
+            return False
         time.sleep(0.02)
     return True
 

@@ -109,12 +109,22 @@ class Home:
         """Create the folders, private to this user.
 
         Raises:
-            BackendStartError: the home cannot be written, or belongs to or is open to another user.
+            BackendStartError: the home cannot be written, belongs to another user, or holds something else.
         """
+        self._refuse_foreign_folder()
         _make_private(self.root)
+        self.lock_file.touch(mode=0o600)  # from now on the folder is known for a home
         if self.socket.parent != self.root:
             _refuse_link(self.socket.parent)
             _make_private(self.socket.parent)
+
+    def _refuse_foreign_folder(self) -> None:
+        """A home is closed to everybody else: never do that to a folder that is used for something else."""
+        if self.root.is_dir() and not self.lock_file.exists() and any(self.root.iterdir()):
+            raise BackendStartError(
+                f"The folder {self.root} is no home of a backend, and it is not empty.",
+                hint="choose a new or empty folder with --home or HYDRAFLYTE_HOME.",
+            )
 
     def lock(self) -> int:
         """Take the home for this process; returns a descriptor to keep open for as long as it is held.
@@ -145,9 +155,8 @@ class Home:
         except OSError:
             return False
         try:
-            fcntl.flock(
-                descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB
-            )  # shared: who looks never takes a looker for a holder
+            # Shared: who looks never takes another who looks for a holder.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:

@@ -127,10 +127,11 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_an_interpreter_that_is_none_is_named(home):
-    done = hydraflyte("up", "--python", "/nowhere/python", home=home, check=False)
+    for path in ("/nowhere/python", "/etc"):
+        done = hydraflyte("up", "--python", path, home=home, check=False)
 
-    assert done.returncode == 1
-    assert "--python /nowhere/python is not an executable file" in done.stderr
+        assert done.returncode == 1
+        assert f"--python {path} is not an executable file" in done.stderr
 
 
 def test_after_kill_9_the_next_up_serves_the_same_home(home):
@@ -162,3 +163,32 @@ def test_doctor_finds_a_sound_installation(home):
     assert findings["flytekit"]["is_well"] is True
     assert findings["home"]["is_well"] is True
     assert shutil.disk_usage(home).free > 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_said_once(home):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "hydraflyte", "status", "--home", str(home)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert done.stderr == "error: The output cannot be written: No space left on device.\n"
+
+
+def test_a_terminal_that_cannot_show_a_name_gets_it_escaped(tmp_path):
+    command = [sys.executable, "-m", "hydraflyte", "status", "--home", str(tmp_path / "höme")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+
+    assert "h\\xf6me" in done.stdout
+    assert done.stderr == ""
+
+
+def test_up_works_without_standard_streams(home):
+    command = f'exec "{sys.executable}" -m hydraflyte up --port 0 --home "{home}" <&- >&- 2>&-'
+
+    done = subprocess.run(["/bin/sh", "-c", command], timeout=60)
+
+    assert done.returncode == 0
+    assert status_of(home)["ready"] is True

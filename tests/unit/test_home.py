@@ -51,6 +51,17 @@ def test_the_home_is_private_also_when_it_was_not(tmp_path):
     assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_folder_with_something_else_in_it_is_refused_and_left_open(tmp_path):
+    folder = tmp_path / "papers"
+    folder.mkdir(mode=0o755)
+    (folder / "thesis.tex").touch()
+
+    with pytest.raises(BackendStartError, match="is no home of a backend, and it is not empty"):
+        Home(root=folder).prepare()
+
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_home_that_is_a_file_is_refused_with_a_hint(tmp_path):
     (tmp_path / "home").write_text("in the way")
 

@@ -105,7 +105,7 @@ class ExecutionLoop:
         """
         self._children = Children(launcher=children, control=self, sink=self, store=self._store)
         await self._executor.open(self)
-        for state in await self._store.load_open():
+        for state in await self._store.load_open(self._clock.now()):
             self._open[state.plan.execution_id] = _Open(state=state)
             self._resume(state)
         self._driver = asyncio.create_task(self._drive(), name="execution-loop")

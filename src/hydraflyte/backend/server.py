@@ -107,7 +107,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             signing_key=signing_key,
             http_base_url=lambda: addresses.http_url,
             console_url=f"{addresses.http_url}/console",
-            principal=getpass.getuser(),
+            principal=_owner_name(),
             token=token,
         )
         await loop.open(children=ChildExecutions(control_plane))
@@ -203,6 +203,14 @@ def _quoted(path: Path) -> str:
 def _new_name() -> str:
     """Return a name for an execution: ``a`` and 19 characters of Kubernetes' alphabet (flyteadmin's form)."""
     return "a" + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(19))
+
+
+def _owner_name() -> str:
+    """Return the user's name, or the number where a container's user has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # KeyError until Python 3.12
+        return f"uid-{os.getuid()}"
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -90,7 +90,7 @@ def _settings(options: argparse.Namespace) -> BackendOptions:
     python = options.python
     if python is not None:
         python = str(Path(python).expanduser().absolute())
-        if not os.access(python, os.X_OK):
+        if not (os.path.isfile(python) and os.access(python, os.X_OK)):
             raise BackendStartError(
                 f"--python {python} is not an executable file.", hint="name a Python interpreter that has flytekit."
             )

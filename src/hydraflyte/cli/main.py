@@ -6,6 +6,8 @@ Exit status: 0 done, 1 could not be done (the message says why), 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import os
 import sys
@@ -15,21 +17,51 @@ from hydraflyte import __version__
 from hydraflyte.cli import backend, doctor, executions
 from hydraflyte.errors import HydraFlyteError
 
+_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name); returns the exit status."""
+    _open_standard_streams()
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
     except HydraFlyteError as error:
         _print_error(error, as_json=getattr(options, "json", False))
         return 1
-    except BrokenPipeError:  # the reader (`| head`) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS:
+            raise
+        _give_up_output(error)
+        return 1
     return status
+
+
+def _open_standard_streams() -> None:
+    """Give the program its three streams: a closed one would be taken by the next file that is opened.
+
+    What the terminal's encoding cannot show is escaped, never an error.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (open as long as the program runs)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_output(error: OSError) -> None:
+    """Nobody can be told on standard output any more; keep Python from trying again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno != errno.EPIPE:  # the reader of a pipe (`| head`) has simply seen enough
+        print(f"error: The output cannot be written: {error.strerror}.", file=sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flyteidl.admin.execution_pb2 import ExecutionMetadata
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import Identifier, ResourceType
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from hydraflyte.backend.engine.commands import Command, OpenSignal, WriteCache
 from hydraflyte.backend.engine.events import Event
@@ -35,6 +37,8 @@ from hydraflyte.backend.store.rows import execution_columns, node_columns, task_
 from hydraflyte.backend.store.signals import find_signal, open_signal
 from hydraflyte.backend.store.timestamps import to_text
 from hydraflyte.identifiers import ExecutionId, NodeId
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +111,20 @@ class ExecutionStore:
         await self._write_files(writes)
         await self._database.write(lambda connection: _save_all(connection, changes, now))
 
-    async def load_open(self) -> list[ExecutionState]:
-        """Return every execution that has not ended, as it was last stored."""
-        return await self._database.read(lambda connection: _load_open(connection, self._blobs))
+    async def load_open(self, now: datetime) -> list[ExecutionState]:
+        """Return every execution that has not ended, as it was last stored.
+
+        One that cannot be read back (a file of it is damaged) ends here as FAILED, with the reason; the others
+        are not held up by it.
+        """
+        states: list[ExecutionState] = []
+        for row_id in await self._database.read(_open_row_ids):
+            try:
+                states.append(await self._database.read(partial(_load, self._blobs, row_id)))
+            except (OSError, DecodeError) as error:
+                log.error("execution in row %d cannot be read back: %s", row_id, error)
+                await self._database.write(partial(_end_unreadable, row_id, str(error), now))
+        return states
 
     async def exists(self, execution: ExecutionId) -> bool:
         """Tell whether there is an execution of this name, ended or not."""
@@ -303,14 +318,24 @@ def _find_end(connection: sqlite3.Connection, blobs: Blobs, execution: Execution
     return ExecutionEnd(phase=phase, outputs=outputs, failure=restore.failure_of(row))
 
 
-def _load_open(connection: sqlite3.Connection, blobs: Blobs) -> list[ExecutionState]:
+def _open_row_ids(connection: sqlite3.Connection) -> list[int]:
     ended = sorted(phase.name for phase in TERMINAL_EXECUTION_PHASES)
     marks = ", ".join("?" * len(ended))
-    rows = connection.execute(f"SELECT * FROM executions WHERE phase NOT IN ({marks}) ORDER BY id", ended).fetchall()
-    return [_load(connection, blobs, row) for row in rows]
+    rows = connection.execute(f"SELECT id FROM executions WHERE phase NOT IN ({marks}) ORDER BY id", ended)
+    return [row["id"] for row in rows]
 
 
-def _load(connection: sqlite3.Connection, blobs: Blobs, row: sqlite3.Row) -> ExecutionState:
+def _end_unreadable(row_id: int, reason: str, now: datetime, connection: sqlite3.Connection) -> None:
+    at = to_text(now)
+    connection.execute(
+        "UPDATE executions SET phase = 'FAILED', error_kind = 'SYSTEM', error_code = 'StateUnreadable',"
+        " error_message = ?, ended_at = ?, updated_at = ?, execution_updated_at = ? WHERE id = ?",
+        (f"The stored execution cannot be read back: {reason}", at, at, at, row_id),
+    )
+
+
+def _load(blobs: Blobs, row_id: int, connection: sqlite3.Connection) -> ExecutionState:
+    row = connection.execute("SELECT * FROM executions WHERE id = ?", (row_id,)).fetchone()
     workflow = find_workflow(connection, EntityId.of(EntityKind.WORKFLOW, Identifier.FromString(row["workflow"])))
     assert workflow is not None, "a workflow that has executions is never removed"
     closure = CompiledWorkflowClosure.FromString(workflow.closure)
