@@ -1,20 +1,21 @@
 """What the user sees of a launch: a line per event, a live table on a terminal, and the table of results at the end.
 
 Only shows what it is told; decides nothing. Links stand on lines of their own so that no terminal breaks them.
+Whatever is printed, from whichever thread, takes its turn at one console.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock
+from threading import Event, Lock, RLock, Thread
 from types import TracebackType
 from typing import TextIO
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +26,7 @@ from hydraflyte.launcher.wait import NOT_STARTED, Outcome
 _WIDTH_WITHOUT_TERMINAL = 200
 _LONGEST_OUTPUT = 60
 _MOST_LIVE_ROWS = 20
+_REFRESH_S = 0.125
 _COLORS = {"SUCCEEDED": "green", "FAILED": "red", "ABORTED": "yellow", "TIMED_OUT": "red", "RUNNING": "cyan"}
 
 
@@ -38,21 +40,77 @@ class _Row:
     link: str = ""
 
 
+class _TurnTakingConsole(Console):
+    """A console that one thread uses at a time.
+
+    Live works out what to erase when a line is rendered, and the line is written later: with another thread in
+    between (rich 14, ``Console.print``), a copy of the table stays on the screen. A turn covers both.
+    """
+
+    def __init__(self, stream: TextIO, *, width: int | None = None) -> None:
+        self._turn = RLock()
+        super().__init__(file=stream, highlight=False, soft_wrap=True, width=width)
+
+    def __enter__(self) -> Console:
+        self._turn.acquire()
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        try:
+            super().__exit__(kind, error, frames)
+        finally:
+            self._turn.release()
+
+
+class _LiveTable:
+    """A table at the bottom of the terminal, drawn anew a few times a second.
+
+    Its thread, unlike that of rich, takes the console's turn before Live's own lock, as every printed line does.
+    """
+
+    def __init__(self, console: Console, render: Callable[[], Table]) -> None:
+        self._console, self._render = console, render
+        self._ended = Event()
+        self._live = Live(get_renderable=self._drawn, console=console, auto_refresh=False, transient=True)
+        self._thread = Thread(target=self._refresh_until_ended, name="live-table", daemon=True)
+
+    def start(self) -> None:
+        self._live.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Erase the table. Its last drawing is empty: rich cannot erase one that is higher than the screen."""
+        self._ended.set()
+        self._thread.join()
+        with self._console:
+            self._live.stop()
+
+    def _drawn(self) -> RenderableType:
+        return "" if self._ended.is_set() else self._render()
+
+    def _refresh_until_ended(self) -> None:
+        while not self._ended.wait(_REFRESH_S):
+            with self._console:
+                self._live.refresh()
+
+
 class SweepReport:
     """Shows one launch. Use it in a ``with`` block; the live table is there inside."""
 
     def __init__(self, jobs: Sequence[tuple[int, Sequence[str]]], *, stream: TextIO) -> None:
         """Prepare a report of the jobs, given as number and overrides."""
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._console = _TurnTakingConsole(stream)
         if not self._console.is_terminal:
-            self._console = Console(file=stream, highlight=False, soft_wrap=True, width=_WIDTH_WITHOUT_TERMINAL)
+            self._console = _TurnTakingConsole(stream, width=_WIDTH_WITHOUT_TERMINAL)
         self._rows = {number: _Row(overrides=" ".join(overrides)) for number, overrides in jobs}
-        self._live: Live | None = None
+        self._live: _LiveTable | None = None
         self._lock = Lock()
 
     def __enter__(self) -> SweepReport:
         if self._console.is_terminal:
-            self._live = Live(get_renderable=self._live_table, console=self._console, refresh_per_second=8)
+            self._live = _LiveTable(self._console, self._live_table)
             self._live.start()
         return self
 
@@ -60,8 +118,7 @@ class SweepReport:
         self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.transient = True  # the table of results takes its place
-            self._live.stop()
+            self._live.stop()  # the table of results takes its place
             self._live = None
 
     def line(self, text: str) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 from flyteidl.core import identifier_pb2, literals_pb2
+from tests.unit.launcher.terminal import FakeTerminal
 
 from hydraflyte.errors import ExecutionError
 from hydraflyte.launcher.execute import Submission
@@ -92,3 +95,37 @@ def test_an_interrupt_without_executions_says_so() -> None:
     SweepReport([(0, [])], stream=stream).interrupted(())
 
     assert shown(SweepReport([], stream=stream), stream) == ["Interrupted. No execution is under way."]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> FakeTerminal:
+    for name, value in {"TERM": "xterm", "COLUMNS": "80", "LINES": "12"}.items():
+        monkeypatch.setenv(name, value)
+    return FakeTerminal(height=12)
+
+
+def test_lines_from_many_threads_leave_no_copy_of_the_live_table_behind(terminal: FakeTerminal) -> None:
+    report = SweepReport([(number, [f"lr={number}"]) for number in range(40)], stream=terminal)
+
+    with report, ThreadPoolExecutor(max_workers=16) as pool:
+        for _ in range(5):
+            list(pool.map(report.submitted, [submission(number) for number in range(40)]))
+            list(pool.map(lambda number: report.phase_changed(number, "RUNNING"), range(40)))
+        list(pool.map(lambda number: report.ended(succeeded(number), 0.5), range(40)))
+    report.summary("http://127.0.0.1:30081/console")
+
+    screen = terminal.screen()
+    assert terminal.erased > 0
+    assert sum("submitted: " in line for line in screen) == 200
+    assert sum("SUCCEEDED after" in line for line in screen) == 40
+    assert sum(line.split()[:2] == ["job", "overrides"] for line in screen) == 1
+
+
+def test_a_live_table_higher_than_the_screen_leaves_nothing_behind(terminal: FakeTerminal) -> None:
+    report = SweepReport([(number, [f"lr={number}"]) for number in range(20)], stream=terminal)
+
+    with report:
+        report.line("before")
+        report.submitted(submission(0))
+
+    assert [line for line in terminal.screen() if line] == ["before", f"job 0 [lr=0] submitted: {LINK}"]
