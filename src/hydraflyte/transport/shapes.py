@@ -6,6 +6,7 @@ on trust. Nodes that an older OmegaConf does not have become plain ones.
 
 from __future__ import annotations
 
+import enum
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -120,10 +121,11 @@ def _read_leaf(shape: Mapping[str, Any], finder: ClassFinder) -> LeafShape:
     annotation = rebuild(shape["type"], finder) if "type" in shape else None
     convert = _converter(shape, finder)
     if kind in ("enum", "literal"):
-        is_enum = isinstance(annotation, type)
+        is_class = isinstance(annotation, type)
+        is_fitting = is_class and issubclass(annotation, enum.Enum) if kind == "enum" else not is_class
         if annotation is UNAVAILABLE:
             kind, annotation = "any", None
-        elif annotation is None or is_enum != (kind == "enum"):
+        elif annotation is None or not is_fitting:
             raise damaged(f"a {kind} has no annotation that fits")
     mould = leaf_mould(kind, annotation=annotation, optional=_optional(shape), flags=dict(_flags(shape)))
     return LeafShape(kind=kind, annotation=annotation, mould=mould, convert=convert)

@@ -166,6 +166,16 @@ def test_settings_can_forbid_even_loaded_classes(trip):
     assert OmegaConf.get_type(found) is dict
 
 
+@pytest.mark.parametrize("kind", ["enum", "literal"])
+def test_a_class_of_another_kind_cannot_stand_for_the_values_of_a_leaf(kind, read):
+    leaf = {"node": kind, "type": ["class", __name__, "Conf"]}
+    literal = with_shapes({"a": 1}, [leaf, {"node": "dict", "fields": {"a": 1}}], root=2)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TransportWarning)  # an older OmegaConf has no literal nodes
+        assert_error_or_config(literal.scalar.binary.value, read)
+
+
 def test_a_small_literal_cannot_take_much_memory(read):
     many_zeros = binary(msgpack.packb([0] * 3_000_000))
 
