@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 from tests.hydra.programs import NO_YAML, QUIET, run_program, write_program
+from tests.unit.launcher.terminal import FakeTerminal
 
 from hydraflyte.home import RunningBackend
 
@@ -67,7 +68,10 @@ def test_a_sweep_ends_with_a_table_of_results_and_status_zero(program: Path, fly
         ["1", "+x=3", "SUCCEEDED"],
     ]
     assert [row[4] for row in table] == ["output", "1.0", "9.0"]
-    assert all(row[5].startswith(f"{flyte_backend.http_url}/console/projects/") for row in table[1:])
+    for number, link in enumerate(executions_in(result.stdout)):
+        assert link.startswith(f"{flyte_backend.http_url}/console/projects/")
+        assert f"job {number}  {link}" in result.stdout or f"job {1 - number}  {link}" in result.stdout
+        assert link.rpartition("/")[2] in [row[5] for row in table]
     assert f"console: {flyte_backend.http_url}/console" in result.stdout
 
 
@@ -214,22 +218,25 @@ def test_an_interrupt_says_what_goes_on_and_how_to_end_it(tmp_path: Path) -> Non
     assert errors == ""
 
 
-def test_on_a_terminal_there_is_a_live_table_and_then_the_results(program: Path) -> None:
+def test_on_a_terminal_the_live_table_gives_way_to_one_table_of_results(program: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, *QUIET, program.name, "-m", "+x=3"],
+        [sys.executable, *QUIET, program.name, "-m", "+x=range(12)"],
         cwd=program.parent,
         stdout=follower,
         stderr=follower,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "160"},
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
     )
     os.close(follower)
-    shown = _read_until_closed(leader)
+    terminal = FakeTerminal(height=24)
+    terminal.write(_read_until_closed(leader))
 
-    assert process.wait(timeout=60) == 0
-    assert "\x1b[" in shown
-    assert "SUCCEEDED" in shown
-    assert "9.0" in shown
+    screen = terminal.screen()
+    assert process.wait(timeout=60) == 0, "\n".join(screen)
+    assert terminal.erased > 0
+    assert sum(line.startswith("job  overrides") for line in screen) == 1
+    assert sum(" SUCCEEDED  " in line for line in screen) == 12
+    assert sum("submitted: http" in line for line in screen) == 12
 
 
 def _read_until_closed(descriptor: int) -> str:

@@ -216,7 +216,7 @@ def _run_jobs(
     except KeyboardInterrupt:
         report.interrupted(sweep.in_flight())
         raise SystemExit(130) from None  # 128 + SIGINT
-    report.summary(client.endpoint.front_page)
+    report.summary(client.endpoint)
     return [returns[job.number] for job in prepared.jobs]
 
 

@@ -20,11 +20,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.wait import NOT_STARTED, Outcome
 
-_WIDTH_WITHOUT_TERMINAL = 200
+_WIDTH_WITHOUT_TERMINAL = 120
 _LONGEST_OUTPUT = 60
+_LONGEST_UNBROKEN_OVERRIDES = 32
+"""On 80 columns, that leaves the others enough."""
+_MOST_LINKS = 20
 _MOST_LIVE_ROWS = 20
 _REFRESH_S = 0.125
 _COLORS = {"SUCCEEDED": "green", "FAILED": "red", "ABORTED": "yellow", "TIMED_OUT": "red", "RUNNING": "cyan"}
@@ -37,6 +41,8 @@ class _Row:
     started_at: float | None = None
     duration: timedelta | None = None
     output: str = ""
+    rounded_output: str = ""
+    execution: str = ""
     link: str = ""
 
 
@@ -129,7 +135,8 @@ class SweepReport:
         """Show the link of a job that has become an execution."""
         with self._lock:
             row = self._rows[submission.number]
-            row.link, row.phase, row.started_at = submission.link, row.phase or "QUEUED", time.monotonic()
+            row.link, row.execution = submission.link, submission.execution.name
+            row.phase, row.started_at = row.phase or "QUEUED", time.monotonic()
         self.line(f"job {submission.number} {_bracketed(row.overrides)}submitted: {submission.link}")
 
     def phase_changed(self, number: int, phase: str) -> None:
@@ -142,7 +149,8 @@ class SweepReport:
         with self._lock:
             row = self._rows[outcome.number]
             row.phase, row.duration, row.link = outcome.phase, outcome.duration, outcome.link or row.link
-            row.output = _shortened(output) if outcome.error is None else ""
+            if outcome.error is None:
+                row.output, row.rounded_output = _shortened(output), _shortened(_rounded(output))
         took = f" after {_seconds(outcome.duration)}" if outcome.duration is not None else ""
         head = f"job {outcome.number} {_bracketed(row.overrides)}"
         if outcome.error is None:
@@ -152,12 +160,17 @@ class SweepReport:
         else:
             self.line(f"{head}{outcome.phase}{took}\n{outcome.error}")
 
-    def summary(self, front_page: str) -> None:
-        """Show the table of results and the console's address."""
+    def summary(self, endpoint: Endpoint) -> None:
+        """Show the table of results, the links of the first executions, and where to look further."""
         for row in self._rows.values():
             row.started_at = None  # what still runs has no duration yet
         self._console.print(self._table(list(self._rows.items())))
-        self.line(f"console: {front_page}")
+        linked = [(number, row) for number, row in self._rows.items() if row.link]
+        for number, row in linked[:_MOST_LINKS]:
+            self.line(f"job {number}  {row.link}")
+        if linked and endpoint.is_embedded:
+            self.line("hydraflyte executions show NAME shows one of them")
+        self.line(f"console: {endpoint.front_page}")
 
     def plan(self, facts: Mapping[str, str | Sequence[str]], inputs: Mapping[int, Mapping[str, object]]) -> None:
         """Show what a launch would do: facts about it, and the inputs of each job by its number."""
@@ -190,18 +203,24 @@ class SweepReport:
             rows = list(self._rows.items())
         if len(rows) > _MOST_LIVE_ROWS:
             rows = [(number, row) for number, row in rows if row.duration is None][:_MOST_LIVE_ROWS]
-        return self._table(rows, with_link=False)
+        return self._table(rows)
 
-    def _table(self, rows: Sequence[tuple[int, _Row]], *, with_link: bool = True) -> Table:
-        table = Table(box=box.SIMPLE_HEAD if self._console.is_terminal else box.ASCII2, pad_edge=False)
-        for heading in ("job", "overrides", "phase", "duration", "output"):
-            table.add_column(heading, no_wrap=heading in ("job", "phase", "duration"), overflow="fold")
-        if with_link:
-            table.add_column("link", overflow="fold")
+    def _table(self, rows: Sequence[tuple[int, _Row]]) -> Table:
+        on_terminal = self._console.is_terminal
+        style = box.SIMPLE_HEAD if on_terminal else box.ASCII2
+        padding = (0, 1, 0, 0) if on_terminal else (0, 1)
+        table = Table(box=style, show_edge=not on_terminal, pad_edge=False, padding=padding)
+        unbroken = all(len(row.overrides) <= _LONGEST_UNBROKEN_OVERRIDES for _, row in rows)
+        table.add_column("job", no_wrap=True)
+        table.add_column("overrides", no_wrap=unbroken, overflow="fold")
+        table.add_column("phase", no_wrap=True)
+        table.add_column("duration", no_wrap=True)
+        table.add_column("output", overflow="fold")
+        table.add_column("execution", overflow="fold")
         for number, row in rows:
             phase = Text(row.phase or "-", style=_COLORS.get(row.phase, ""))
-            cells = [Text(str(number)), Text(row.overrides), phase, Text(_elapsed(row)), Text(row.output)]
-            table.add_row(*cells, *([Text(row.link)] if with_link else []))
+            after = [Text(cell) for cell in (_elapsed(row), row.rounded_output, row.execution)]
+            table.add_row(str(number), Text(row.overrides), phase, *after)
         return table
 
 
@@ -222,3 +241,28 @@ def _bracketed(overrides: str) -> str:
 def _shortened(output: object) -> str:
     text = " ".join(repr(output).split())
     return text if len(text) <= _LONGEST_OUTPUT else f"{text[: _LONGEST_OUTPUT - 1]}…"
+
+
+def _rounded(output: object) -> object:
+    """Return the output with numbers that can be read at a glance; containers are copied only where they are plain."""
+    if type(output) is float:
+        rounded = f"{output:.6g}"
+        return output if float(rounded) == output else _Shown(rounded)
+    if type(output) is dict:
+        return {key: _rounded(value) for key, value in output.items()}
+    if type(output) is list:
+        return [_rounded(value) for value in output]
+    if isinstance(output, tuple):
+        values = tuple(_rounded(value) for value in output)
+        make = getattr(output, "_make", tuple)  # a named tuple's
+        return make(values)
+    return output
+
+
+class _Shown(str):
+    """A text that stands in a container's ``repr`` as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)

@@ -11,15 +11,25 @@ from flyteidl.core import identifier_pb2, literals_pb2
 from tests.unit.launcher.terminal import FakeTerminal
 
 from hydraflyte.errors import ExecutionError
+from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.wait import NOT_STARTED, Outcome
 
 LINK = "http://127.0.0.1:30081/console/projects/flytesnacks/domains/development/executions/fit-" + "x" * 60
+EMBEDDED = Endpoint(
+    target="unix:socket",
+    insecure=True,
+    console_url="http://127.0.0.1:30081",
+    front_page="http://127.0.0.1:30081/console?key=k",
+    origin="a test",
+    is_embedded=True,
+)
 
 
 def submission(number: int) -> Submission:
-    return Submission(number=number, execution=identifier_pb2.WorkflowExecutionIdentifier(), link=LINK)
+    execution = identifier_pb2.WorkflowExecutionIdentifier(name=f"digits-k12345678-{number}")
+    return Submission(number=number, execution=execution, link=LINK)
 
 
 def succeeded(number: int) -> Outcome:
@@ -38,17 +48,24 @@ def test_there_is_one_line_per_event_and_a_table_at_the_end() -> None:
     with report:
         report.submitted(submission(0))
         report.ended(succeeded(0), 0.9)
-    report.summary("http://127.0.0.1:30081/console")
+    report.summary(EMBEDDED)
 
     lines = shown(report, stream)
     assert lines[0] == f"job 0 [lr=0.1] submitted: {LINK}"
     assert lines[1] == "job 0 [lr=0.1] SUCCEEDED after 2.3 s: 0.9"
     assert [cell.strip() for cell in lines[3].split("|")[1:-1]] == [
-        "job", "overrides", "phase", "duration", "output", "link",
+        "job", "overrides", "phase", "duration", "output", "execution",
     ]  # fmt: skip
-    assert [cell.strip() for cell in lines[5].split("|")[1:-1]] == ["0", "lr=0.1", "SUCCEEDED", "2.3 s", "0.9", LINK]
+    assert [cell.strip() for cell in lines[5].split("|")[1:-1]] == [
+        "0", "lr=0.1", "SUCCEEDED", "2.3 s", "0.9", "digits-k12345678-0",
+    ]  # fmt: skip
     assert [cell.strip() for cell in lines[6].split("|")[1:-1]] == ["1", "lr=0.2", "-", "", "", ""]
-    assert lines[-1] == "console: http://127.0.0.1:30081/console"
+    assert lines[-3:] == [
+        f"job 0  {LINK}",
+        "hydraflyte executions show NAME shows one of them",
+        "console: http://127.0.0.1:30081/console?key=k",
+    ]
+    assert max(len(line) for line in lines if "|" in line) < 80
 
 
 def test_a_failed_job_is_shown_with_its_whole_error_at_once() -> None:
@@ -112,7 +129,7 @@ def test_lines_from_many_threads_leave_no_copy_of_the_live_table_behind(terminal
             list(pool.map(report.submitted, [submission(number) for number in range(40)]))
             list(pool.map(lambda number: report.phase_changed(number, "RUNNING"), range(40)))
         list(pool.map(lambda number: report.ended(succeeded(number), 0.5), range(40)))
-    report.summary("http://127.0.0.1:30081/console")
+    report.summary(EMBEDDED)
 
     screen = terminal.screen()
     assert terminal.erased > 0
@@ -129,3 +146,68 @@ def test_a_live_table_higher_than_the_screen_leaves_nothing_behind(terminal: Fak
         report.submitted(submission(0))
 
     assert [line for line in terminal.screen() if line] == ["before", f"job 0 [lr=0] submitted: {LINK}"]
+
+
+def test_the_table_fits_on_80_columns_without_breaking_overrides_or_names(terminal: FakeTerminal) -> None:
+    report = SweepReport([(0, ["model.learning_rate=0.01"])], stream=terminal)
+
+    with report:
+        report.submitted(submission(0))
+        report.ended(succeeded(0), 0.9583333333333334)
+    report.summary(EMBEDDED)
+
+    screen = terminal.screen()
+    assert "job 0 [model.learning_rate=0.01] SUCCEEDED after 2.3 s: 0.9583333333333334" in screen
+    assert screen[-7:-4] == [
+        "job  overrides                 phase      duration  output    execution",
+        "────────────────────────────────────────────────────────────────────────────────",
+        "0    model.learning_rate=0.01  SUCCEEDED  2.3 s     0.958333  digits-k12345678-0",
+    ]
+
+
+def test_a_wide_table_keeps_overrides_whole_and_folds_the_rest(terminal: FakeTerminal) -> None:
+    report = SweepReport([(0, ["model.learning_rate=0.01"])], stream=terminal)
+
+    report.ended(succeeded(0), {"accuracy": 0.9583333333333334, "loss": [0.1, 123456.789]})
+    report.summary(EMBEDDED)
+
+    table = terminal.screen()[1:-4]
+    assert max(map(len, table)) <= 80
+    assert any("model.learning_rate=0.01  SUCCEEDED" in line for line in table)
+    assert "0.958333," in "".join(table)
+
+
+def test_more_than_twenty_jobs_have_their_links_above_only() -> None:
+    stream = io.StringIO()
+    report = SweepReport([(number, []) for number in range(30)], stream=stream)
+
+    for number in range(30):
+        report.submitted(submission(number))
+    report.summary(EMBEDDED)
+
+    links = [line for line in shown(report, stream) if line.endswith(f"  {LINK}")]
+    assert [line.split()[1] for line in links] == [str(number) for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (0.9583333333333334, "0.958333"),
+        (1.0, "1.0"),
+        (1e-9 / 3, "3.33333e-10"),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+        ({"a": 1 / 3, "b": "x"}, "{'a': 0.333333, 'b': 'x'}"),
+        ((1 / 3, 2), "(0.333333, 2)"),
+        (True, "True"),
+    ],
+)
+def test_numbers_have_six_digits_in_the_table(output: object, expected: str) -> None:
+    stream = io.StringIO()
+    report = SweepReport([(0, [])], stream=stream)
+
+    report.ended(succeeded(0), output)
+    report.summary(EMBEDDED)
+
+    (row,) = [line for line in shown(report, stream) if line.startswith("|0")]
+    assert row.split("|")[5].strip() == expected
