@@ -121,8 +121,8 @@ def _read_leaf(shape: Mapping[str, Any], finder: ClassFinder) -> LeafShape:
     annotation = rebuild(shape["type"], finder) if "type" in shape else None
     convert = _converter(shape, finder)
     if kind in ("enum", "literal"):
-        is_class = isinstance(annotation, type)
-        is_fitting = is_class and issubclass(annotation, enum.Enum) if kind == "enum" else not is_class
+        is_enum = isinstance(annotation, type) and issubclass(annotation, enum.Enum)
+        is_fitting = is_enum if kind == "enum" else not isinstance(annotation, type)
         if annotation is UNAVAILABLE:
             kind, annotation = "any", None
         elif annotation is None or not is_fitting:
