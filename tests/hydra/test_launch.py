@@ -96,7 +96,9 @@ def test_a_failed_job_shows_the_users_own_frames_and_the_status_is_one(program: 
     assert "flytekit/core" not in result.stdout
     assert result.stdout.index("|0   | +x=-1     | FAILED") > 0
     assert "Error executing job with overrides: ['+x=-1']" in result.stderr
-    assert "ValueError: -1.0 is negative" in result.stderr
+    assert "job 0 [+x=-1] FAILED: ValueError: -1.0 is negative" in result.stderr.splitlines()
+    assert "hint: hydraflyte executions logs squares-" in result.stdout
+    assert "Traceback" not in result.stderr
     assert "site-packages" not in result.stderr
 
 

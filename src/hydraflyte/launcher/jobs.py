@@ -150,12 +150,21 @@ def end_job(request: LaunchRequest, job: Job, job_return: JobReturn, result: obj
         request.hydra_context.callbacks.on_job_end(config=job.config, job_return=job_return)
 
 
-def as_hydra_prints_it(error: HydraFlyteError) -> HydraFlyteError:
-    """Return the same error, of its own class and of one that Hydra prints by its text, without anybody's frames."""
-    kind = type(type(error).__name__, (type(error), CompactHydraException), {"__module__": type(error).__module__})
+def as_hydra_prints_it(error: HydraFlyteError, *, brief: str | None = None) -> HydraFlyteError:
+    """Return the same error, of its own class and of one that Hydra prints by its text, without anybody's frames.
+
+    Args:
+        error: what happened.
+        brief: its text from now on, if the whole has been shown already; the whole is its cause then.
+    """
+    body: dict[str, object] = {"__module__": type(error).__module__}
+    if brief is not None:
+        body["__str__"] = lambda _: brief
+    kind = type(type(error).__name__, (type(error), CompactHydraException), body)
     compact = kind.__new__(kind, *error.args)
     compact.__dict__.update(error.__dict__)
-    compact.__cause__, compact.__suppress_context__ = error.__cause__, True
+    compact.__cause__ = error.__cause__ if brief is None else error
+    compact.__suppress_context__ = True
     assert isinstance(compact, HydraFlyteError)
     return compact
 

@@ -263,7 +263,7 @@ def _result(step: Submission | Outcome, prepared: _Prepared, report: SweepReport
             return value
     report.ended(step, None)
     assert step.error is not None
-    return as_hydra_prints_it(step.error)
+    return as_hydra_prints_it(step.error, brief=report.brief(step))
 
 
 def _plan_only(

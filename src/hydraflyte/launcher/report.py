@@ -22,6 +22,7 @@ from rich.text import Text
 
 from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import Submission
+from hydraflyte.launcher.tracebacks import last_line
 from hydraflyte.launcher.wait import NOT_STARTED, Outcome
 
 _WIDTH_WITHOUT_TERMINAL = 120
@@ -159,6 +160,13 @@ class SweepReport:
             self.line(f"{head}{outcome.phase}: {outcome.error.message}")
         else:
             self.line(f"{head}{outcome.phase}{took}\n{outcome.error}")
+
+    def brief(self, outcome: Outcome) -> str | None:
+        """Return how a job failed in one line, if ``ended`` has shown the whole of it."""
+        if outcome.error is None or outcome.phase == NOT_STARTED:
+            return None
+        overrides = _bracketed(self._rows[outcome.number].overrides)
+        return f"job {outcome.number} {overrides}{outcome.phase}: {last_line(outcome.error.message)}"
 
     def summary(self, endpoint: Endpoint) -> None:
         """Show the table of results, the links of the first executions, and where to look further."""

@@ -41,6 +41,8 @@ _HELD_S = 0.4
 """An answer that took longer was held back by the backend: asking again at once costs nobody anything."""
 _PATIENCE_S = 120.0
 """How long a backend may be away (a restart, a lost network) before its jobs are given up on."""
+_DEFAULT_PLACE = ("flytesnacks", "development")
+"""Project and domain that the command line means when none is given."""
 _MOST_POLLERS = 48
 _MOST_SUBMITTERS = 16
 
@@ -240,11 +242,22 @@ class Sweep:
             phase=phase,
             link=submission.link,
             duration=duration,
-            error=failure_of(submission, execution, self.source_root),
+            error=failure_of(submission, execution, self.source_root, self._where_to_look(submission)),
         )
 
+    def _where_to_look(self, submission: Submission) -> str:
+        """Return a hint: a command, because the embedded backend's pages open only by the link with the key."""
+        if not self.client.endpoint.is_embedded:
+            return f"see {submission.link}"
+        place = submission.execution
+        elsewhere = "" if (place.project, place.domain) == _DEFAULT_PLACE else f" --project {place.project}"
+        elsewhere += f" --domain {place.domain}" if elsewhere else ""
+        return f"hydraflyte executions logs {place.name}{elsewhere}"
 
-def failure_of(submission: Submission, execution: execution_pb2.Execution, source_root: Path) -> ExecutionFailedError:
+
+def failure_of(
+    submission: Submission, execution: execution_pb2.Execution, source_root: Path, hint: str
+) -> ExecutionFailedError:
     """Return the error that a job's ``JobReturn`` raises: what the user's code raised, with its frames."""
     closure = execution.closure
     phase = Phase.Phase.Name(closure.phase)
@@ -256,7 +269,7 @@ def failure_of(submission: Submission, execution: execution_pb2.Execution, sourc
         text = readable_failure(closure.error.message, source_root)
     return ExecutionFailedError(
         f"Job {submission.number} ended {phase} (execution {name}): {last_line(text)}\n{text}",
-        hint=f"see {submission.link}",
+        hint=hint,
         execution=name,
         phase=phase,
         traceback_text=text if closure.HasField("error") else "",

@@ -10,9 +10,10 @@ import pytest
 from flyteidl.core import identifier_pb2, literals_pb2
 from tests.unit.launcher.terminal import FakeTerminal
 
-from hydraflyte.errors import ExecutionError
+from hydraflyte.errors import ExecutionError, ExecutionFailedError
 from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import Submission
+from hydraflyte.launcher.jobs import as_hydra_prints_it
 from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.wait import NOT_STARTED, Outcome
 
@@ -76,6 +77,25 @@ def test_a_failed_job_is_shown_with_its_whole_error_at_once() -> None:
     report.ended(Outcome(number=0, phase="FAILED", link=LINK, error=error), None)
 
     assert shown(report, stream) == ["job 0 FAILED", "Job 0 ended FAILED: ValueError: x", "hint: see the log"]
+
+
+def test_an_error_that_was_shown_is_brief_afterwards_and_keeps_the_whole() -> None:
+    report = SweepReport([(1, ["+tag=boom"])], stream=io.StringIO())
+    whole = ExecutionFailedError(
+        "Job 1 ended FAILED (execution p/d/e): ValueError: x\nTraceback\nValueError: x",
+        hint="see the log",
+        execution="p/d/e",
+        phase="FAILED",
+        traceback_text="Traceback\nValueError: x",
+    )
+
+    outcome = Outcome(number=1, phase="FAILED", link=LINK, error=whole)
+    raised = as_hydra_prints_it(whole, brief=report.brief(outcome))
+
+    assert isinstance(raised, ExecutionFailedError)
+    assert str(raised) == "job 1 [+tag=boom] FAILED: ValueError: x"
+    assert raised.traceback_text == "Traceback\nValueError: x"
+    assert raised.__cause__ is whole
 
 
 def test_a_job_that_never_started_takes_one_line() -> None:
