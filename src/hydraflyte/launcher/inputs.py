@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from hydraflyte.config import nearest
 from hydraflyte.errors import InputsError
@@ -77,24 +77,33 @@ def fit_inputs(config: DictConfig, parameters: Sequence[Parameter]) -> JobInputs
         >>> fit_inputs(OmegaConf.create({"lr": 0.1}), [Parameter(name="lr", type=float)]).values
         {'lr': 0.1}
     """
-    problems = [*_missing(config, parameters), *_extra(config, parameters)]
+    misnamed = [*_missing(config, parameters), *_extra(config, parameters)]
+    misvalued = []
     values: dict[str, Any] = {}
     for parameter in parameters:
-        if parameter.name not in config and not _takes_whole_config(parameter, config):
+        if not _has_key(config, parameter) and not _takes_whole_config(parameter, config):
             values[parameter.name] = parameter.default
             continue
         try:
             values[parameter.name] = _value(config, parameter)
         except (OmegaConfBaseException, TypeError, ValueError) as error:
-            problems.append(f"{parameter.name}: {_describe(parameter.type)} cannot be made of it: {_first_line(error)}")
-    if problems:
-        raise _misfit(problems, config, parameters)
+            prefix = "" if _takes_whole_config(parameter, config) else parameter.name
+            misvalued.append(_misvalued(parameter, _path(prefix, error), error))
+    if misnamed or misvalued:
+        raise _misfit(misnamed, misvalued, config, parameters)
     return JobInputs(values=values, types={parameter.name: parameter.type for parameter in parameters})
+
+
+def _has_key(config: DictConfig, parameter: Parameter) -> bool:
+    """Tell whether the config has the key, also without a value: ``in`` says no of what is ``???``."""
+    return parameter.name in config.keys()  # noqa: SIM118
 
 
 def _takes_whole_config(parameter: Parameter, config: DictConfig) -> bool:
     """Tell whether the parameter is the config itself: by its name, if no config key has that name."""
-    return parameter.name in WHOLE_CONFIG_NAMES and parameter.name not in config and _is_container_type(parameter.type)
+    return (
+        parameter.name in WHOLE_CONFIG_NAMES and not _has_key(config, parameter) and _is_container_type(parameter.type)
+    )
 
 
 def _is_container_type(annotation: Any) -> bool:  # Any: see Parameter.type
@@ -108,7 +117,7 @@ def _missing(config: DictConfig, parameters: Sequence[Parameter]) -> Iterator[st
     taken = {parameter.name for parameter in parameters}
     spare = tuple(str(key) for key in config if key not in taken)
     for parameter in parameters:
-        if not parameter.is_required or parameter.name in config or _takes_whole_config(parameter, config):
+        if not parameter.is_required or _has_key(config, parameter) or _takes_whole_config(parameter, config):
             continue
         meant = nearest(parameter.name, spare)
         suffix = f"; the config has {meant!r}" if meant else ""
@@ -167,7 +176,11 @@ def _through_schema(plain: Any, annotation: Any) -> Any:  # Any: user values and
         typed = OmegaConf.structured(schema)
     except (OmegaConfBaseException, TypeError):
         return plain  # a type OmegaConf does not know: flytekit converts it, or refuses it by name
-    return getattr(OmegaConf.to_object(OmegaConf.merge(typed, {"value": plain})), "value")  # noqa: B009
+    try:
+        return getattr(OmegaConf.to_object(OmegaConf.merge(typed, {"value": plain})), "value")  # noqa: B009
+    except OmegaConfBaseException as error:
+        error.full_key = str(error.full_key or "").removeprefix("value").removeprefix(".")
+        raise
 
 
 def _plain(value: Any) -> Any:  # Any: user values
@@ -193,13 +206,40 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def _misfit(problems: Sequence[str], config: DictConfig, parameters: Sequence[Parameter]) -> InputsError:
+def _path(prefix: str, error: Exception) -> str:
+    """Return the key that the error is about, from the top of the config; OmegaConf may count from the node."""
+    key = str(getattr(error, "full_key", None) or "")
+    if not prefix or not key or key == prefix or key.startswith((f"{prefix}.", f"{prefix}[")):
+        return key or prefix
+    return f"{prefix}{key}" if key.startswith("[") else f"{prefix}.{key}"
+
+
+def _misvalued(parameter: Parameter, path: str, error: Exception) -> str:
+    if isinstance(error, MissingMandatoryValue):
+        return f"{path} has no value (it is ??? in the config): give one with {path}=…"
+    suffix = ""
+    owner = getattr(error, "object_type", None)
+    if isinstance(error, ConfigKeyError) and dataclasses.is_dataclass(owner):
+        meant = nearest(path.rpartition(".")[2], tuple(field.name for field in dataclasses.fields(owner)))
+        suffix = f"; did you mean {meant!r}?" if meant else ""
+    where = path or parameter.name
+    if where != parameter.name:
+        return f"{where}: {_first_line(error)}{suffix}"
+    return f"{where}: {_describe(parameter.type)} cannot be made of it: {_first_line(error)}{suffix}"
+
+
+def _misfit(
+    misnamed: Sequence[str], misvalued: Sequence[str], config: DictConfig, parameters: Sequence[Parameter]
+) -> InputsError:
     wanted = ", ".join(f"{parameter.name}: {_describe(parameter.type)}" for parameter in parameters) or "(none)"
     given = ", ".join(str(key) for key in config) or "(none)"
-    lines = "\n".join(f"  - {problem}" for problem in problems)
+    lines = "\n".join(f"  - {problem}" for problem in (*misnamed, *misvalued))
+    renaming = (
+        "rename or add the key in the config (+key=value on the command line), "
+        "or give the workflow one parameter `cfg: DictConfig`, which takes the whole config."
+    )
     return InputsError(
         f"The config does not fit the workflow's parameters:\n{lines}\n"
         f"parameters of the workflow: {wanted}\nkeys of the config: {given}",
-        hint="rename or add the key in the config (+key=value on the command line), "
-        "or give the workflow one parameter `cfg: DictConfig`, which takes the whole config.",
+        hint=renaming if misnamed else "correct the value in the config, or with key=value on the command line.",
     )

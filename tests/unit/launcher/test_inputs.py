@@ -138,9 +138,46 @@ def test_all_misfits_are_named_at_once_with_the_nearest_names_and_both_sides() -
     assert "keys of the config: learning_rat, epochs, verbose" in text
 
 
-def test_a_mandatory_value_that_is_not_set_is_named() -> None:
-    with pytest.raises(InputsError, match="model: dict cannot be made of it: Missing mandatory value"):
-        fit({"model": {"depth": "???"}}, model=dict)
+@pytest.mark.parametrize(
+    ("config", "annotation", "path"),
+    [
+        ({"model": "???"}, str, "model"),
+        ({"model": "???"}, DictConfig, "model"),
+        ({"model": {"depth": "???"}}, dict, "model.depth"),
+    ],
+)
+def test_a_value_that_is_not_given_is_named_with_what_to_write(
+    config: dict[str, Any], annotation: Any, path: str
+) -> None:
+    with pytest.raises(InputsError) as caught:
+        fit(config, model=annotation)
+
+    expected = f"  - {path} has no value (it is ??? in the config): give one with {path}=…"
+    assert expected in caught.value.message.splitlines()
+    assert "missing in the config" not in caught.value.message
+    assert "rename" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("config", "annotation", "problem"),
+    [
+        ({"model": {"epochs": "many"}}, Training, "  - model.epochs: Value 'many' of type 'str' could not be"),
+        ({"model": {"optimizer": {"lr": "x"}}}, Training, "  - model.optimizer.lr: Value 'x' of type 'str' could"),
+    ],
+)
+def test_a_wrong_value_inside_a_node_is_named_by_its_whole_path(
+    config: dict[str, Any], annotation: Any, problem: str
+) -> None:
+    with pytest.raises(InputsError) as caught:
+        fit(config, model=annotation)
+
+    assert problem in caught.value.message
+    assert "rename" not in caught.value.hint
+
+
+def test_an_unknown_key_inside_a_node_is_named_with_the_nearest_that_exists() -> None:
+    with pytest.raises(InputsError, match=r"model.epohcs: .*; did you mean 'epochs'\?"):
+        fit({"model": {"epohcs": 3}}, model=Training)
 
 
 def test_a_list_where_a_config_is_wanted_is_refused() -> None:
