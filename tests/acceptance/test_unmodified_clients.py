@@ -149,13 +149,16 @@ def test_executions_are_listed_shown_logged_and_cancelled_from_the_command_line(
     listed = json.loads(hydraflyte(flyte_backend, "executions", "list", "--json").stdout)
     shown = hydraflyte(flyte_backend, "executions", "show", name)
     logs = hydraflyte(flyte_backend, "executions", "logs", name, "--node", "n0")
+    no_logs = hydraflyte(flyte_backend, "executions", "logs", name, "--node", "n7")
     cancelled = hydraflyte(flyte_backend, "executions", "cancel", name)
 
     assert listed[0]["name"] == name
     assert listed[0]["phase"] == "SUCCEEDED"
-    assert "n1-0-n0" in shown.stdout
+    assert "inputs       x = 3\noutputs      o0 = 3\noutputs      o1 = 0\n" in shown.stdout
+    assert "1 attempt(s) of arithmetic_flows.divide" in shown.stdout
     assert "==> n0 attempt 0 stdout <==\n" in logs.stdout
     assert "doubling 3\n" in logs.stdout
+    assert f"error: Node 'n7' of {name} has no logs." in no_logs.stderr
     assert cancelled.returncode == 1
     assert "error: The backend refused:" in cancelled.stderr
     assert "hint:" in cancelled.stderr

@@ -81,7 +81,7 @@ def run_show(options: argparse.Namespace) -> int:
         execution = _get_execution(admin, options)
         facts: dict[str, Any] = _execution_facts(execution)
         facts["console_url"] = _page(running, execution)
-        facts["outputs"] = _outputs(admin, execution)
+        facts["inputs"], facts["outputs"] = _data(admin, execution)
         facts["nodes"] = [_node_facts(admin, node) for node in _nodes(admin, execution)]
     if options.json:
         print_json(facts)
@@ -99,6 +99,11 @@ def run_logs(options: argparse.Namespace) -> int:
     with admin_of(running) as admin:
         execution = _get_execution(admin, options)
         blocks = list(_log_blocks(admin, execution, options.node))
+    if options.node is not None and not blocks:
+        raise ExecutionError(
+            f"Node {options.node!r} of {options.name} has no logs.",
+            hint=f"`hydraflyte executions show {options.name}` lists its nodes.",
+        )
     if options.json:
         print_json([{**block, "text": _log_text(str(block["uri"]), token)} for block in blocks])
         return 0
@@ -188,13 +193,13 @@ def _log_text(uri: str, token: str) -> str:
     return buffer.getvalue().decode("utf-8", errors="replace")
 
 
-def _outputs(admin: AdminServiceStub, execution: Execution) -> object:
+def _data(admin: AdminServiceStub, execution: Execution) -> tuple[dict[str, Any], dict[str, Any]]:
     from flyteidl.admin.execution_pb2 import WorkflowExecutionGetDataRequest
 
     from hydraflyte.backend.console.readable import readable_map
 
     data = admin.GetExecutionData(WorkflowExecutionGetDataRequest(id=execution.id))
-    return readable_map(data.full_outputs)
+    return readable_map(data.full_inputs), readable_map(data.full_outputs)
 
 
 def _execution_facts(execution: Execution) -> dict[str, Any]:
@@ -241,10 +246,13 @@ def _page(running: RunningBackend, execution: Execution) -> str:
 def _print_execution(facts: dict[str, Any]) -> None:
     for key in ("name", "phase", "workflow", "version", "started_at", "duration_s", "console_url"):
         print(f"{key:<12} {facts[key]}")
-    print(f"{'outputs':<12} {facts['outputs']}")
+    for side in ("inputs", "outputs"):
+        for name, value in facts[side].items():
+            print(f"{side:<12} {name} = {value}")
     for node in facts["nodes"]:
-        attempts = len(node["attempts"])
-        print(f"  {node['node']:<20} {node['phase']:<10} {node['duration_s']:>8} s  {attempts} attempt(s)")
+        tasks = sorted({attempt["task"] for attempt in node["attempts"]})
+        attempts = f"{len(node['attempts'])} attempt(s) of {', '.join(tasks)}" if tasks else ""
+        print(f"  {node['node']:<20} {node['phase']:<10} {node['duration_s']:>8} s  {attempts}".rstrip())
     if facts["error"]:
         print(f"\n{facts['error']}")
 
