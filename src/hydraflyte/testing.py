@@ -6,7 +6,6 @@ Use with ``pytest_plugins = ["hydraflyte.testing"]`` in ``conftest.py``. Imports
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -31,8 +30,3 @@ def flyte_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningB
         environment.setenv("FLYTECTL_CONFIG", running.config)
         yield running
     stop_backend(home)
-
-
-def backend_log(backend: RunningBackend) -> str:
-    """Return what the backend has logged; helps to explain a failed test."""
-    return Home(root=Path(backend.home)).log_file.read_text(encoding="utf-8")

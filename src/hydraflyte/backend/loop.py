@@ -124,11 +124,6 @@ class ExecutionLoop:
             await self._children.close()
         await self._executor.close()
 
-    @property
-    def open_count(self) -> int:
-        """How many executions have not ended."""
-        return len(self._open)
-
     def post(self, execution: ExecutionId, event: Event) -> None:
         """See ``EventSink.post``."""
         self._posted.put_nowait(_Posted(execution=execution, event=event))

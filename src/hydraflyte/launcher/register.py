@@ -106,14 +106,6 @@ def launch_plan_id(workflow_name: str, *, project: str, domain: str, version: st
     )
 
 
-def is_registered(client: FlyteClient, launch_plan: identifier_pb2.Identifier, key: str) -> bool:
-    """Tell whether exactly this was registered before, code bundle and all; asks for one entity only.
-
-    The main launch plan is the last to be registered, so it vouches for all others.
-    """
-    return registered_key(client, launch_plan) == key
-
-
 def registered_key(client: FlyteClient, launch_plan: identifier_pb2.Identifier) -> str | None:
     """Return the key that the launch plan was registered with: ``""`` if by another tool, None if there is none."""
     found = client.fetch(launch_plan)

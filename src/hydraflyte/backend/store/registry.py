@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import LAUNCH_PLAN, TASK, WORKFLOW, Identifier, ResourceType
 
 from hydraflyte.backend.store.selection import Selection
@@ -157,26 +156,6 @@ def find_workflow_by_row(connection: sqlite3.Connection, row_id: int) -> Workflo
     """Return the workflow that a launch plan's ``workflow_row_id`` names, or None."""
     row = connection.execute("SELECT * FROM workflows WHERE id = ?", (row_id,)).fetchone()
     return None if row is None else _workflow(row)
-
-
-def find_row_id(connection: sqlite3.Connection, identifier: Identifier) -> int | None:
-    """Return the row id of the task, workflow or launch plan that the message names by its type, or None."""
-    kind = next(kind for kind, number in _RESOURCE_TYPES.items() if number == identifier.resource_type)
-    row = _find(connection, EntityId.of(kind, identifier), columns="id")
-    return None if row is None else row["id"]
-
-
-def read_closure(connection: sqlite3.Connection, workflow: Identifier) -> CompiledWorkflowClosure:
-    """Return the compiled closure of a stored workflow.
-
-    Raises:
-        LookupError: the workflow is not stored.
-    """
-    entity = EntityId.of(EntityKind.WORKFLOW, workflow)
-    row = _find(connection, entity, columns="closure")
-    if row is None:
-        raise LookupError(f"{entity} is not stored")
-    return CompiledWorkflowClosure.FromString(row["closure"])
 
 
 def insert_task(connection: sqlite3.Connection, task: TaskRow) -> TaskRow | None:
