@@ -9,44 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import flytekit
-from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from hydra.core.utils import JobReturn, JobStatus
 
-from hydraflyte.config import ExecutionEnvironment, LauncherConfig, OnFailure
+from hydraflyte.config import ExecutionEnvironment, LauncherConfig
 from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.discover import WorkflowSource, discover
 from hydraflyte.launcher.endpoint import Endpoint, means_embedded, resolve_endpoint
-from hydraflyte.launcher.execute import (
-    JobIdentity,
-    Submission,
-    execution_request,
-    from_literals,
-    parameters_of,
-    submit,
-    to_literals,
-)
+from hydraflyte.launcher.execute import parameters_of, to_literals
 from hydraflyte.launcher.handles import ExecutionHandle
 from hydraflyte.launcher.inputs import JobInputs, fit_inputs
 from hydraflyte.launcher.jobs import (
     Job,
     LaunchRequest,
     as_hydra_prints_it,
-    begin_job,
     compose_jobs,
-    end_job,
     hydra_config_of,
     make_sweep_dir,
     open_job_return,
@@ -54,6 +38,7 @@ from hydraflyte.launcher.jobs import (
 )
 from hydraflyte.launcher.local import run_jobs_here
 from hydraflyte.launcher.package import FileSet, build_bundle, collect_files, prove_importable
+from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.register import (
     PYTHON_VARIABLE,
     Registration,
@@ -65,8 +50,8 @@ from hydraflyte.launcher.register import (
 )
 from hydraflyte.launcher.remote import Creation, FlyteClient, GrpcFlyteClient, Upload
 from hydraflyte.launcher.report import SweepReport
+from hydraflyte.launcher.sweeps.running import run_jobs
 from hydraflyte.launcher.version import Version, resolve_version
-from hydraflyte.launcher.wait import Outcome, Sweep, Watcher
 
 __all__ = ["LaunchRequest", "launch"]
 
@@ -95,17 +80,6 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
     return _launch_remotely(request, settings, jobs, report)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    """A launch that could start: the workflow, and what each job hands to it."""
-
-    settings: LauncherConfig
-    jobs: tuple[Job, ...]
-    source: WorkflowSource
-    inputs: tuple[literals_pb2.LiteralMap, ...]
-    report: SweepReport
-
-
 def _launch_remotely(
     request: LaunchRequest, settings: LauncherConfig, jobs: tuple[Job, ...], report: SweepReport
 ) -> list[JobReturn]:
@@ -116,13 +90,13 @@ def _launch_remotely(
         source = discover(request.task_function, workflow_name=settings.workflow.name)
         inputs = tuple(_literals(job, fitted) for job, fitted in zip(jobs, _fit_all(jobs, source), strict=True))
         client = GrpcFlyteClient(endpoint.result())
-    prepared = _Prepared(settings=settings, jobs=jobs, source=source, inputs=inputs, report=report)
+    prepared = Prepared(settings=settings, jobs=jobs, source=source, inputs=inputs, report=report)
     sweep_dir = make_sweep_dir(request)
     try:
         registration = _ensure_registered(client, prepared, sweep_dir)
         if not settings.run:
             return _close_without_result(request, jobs, "run=false")
-        return _run_jobs(client, request, prepared, registration)
+        return run_jobs(client, request, prepared, registration)
     finally:
         client.close()
 
@@ -137,7 +111,7 @@ def _literals(job: Job, inputs: JobInputs) -> literals_pb2.LiteralMap:
         return to_literals(inputs)
 
 
-def _ensure_registered(client: FlyteClient, prepared: _Prepared, sweep_dir: Path) -> Registration:
+def _ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) -> Registration:
     """Return the registration; sends nothing if exactly this has been registered before."""
     workflow, report = prepared.settings.workflow, prepared.report
     given = workflow.given_version()
@@ -178,7 +152,7 @@ def _ensure_registered(client: FlyteClient, prepared: _Prepared, sweep_dir: Path
     return registration
 
 
-def _send_code(client: FlyteClient, prepared: _Prepared, files: FileSet) -> str:
+def _send_code(client: FlyteClient, prepared: Prepared, files: FileSet) -> str:
     """Upload the code bundle, after a clean process has imported everything from it; returns its URI."""
     workflow = prepared.settings.workflow
     with tempfile.TemporaryDirectory(prefix="hydraflyte-bundle-") as scratch:
@@ -188,82 +162,6 @@ def _send_code(client: FlyteClient, prepared: _Prepared, files: FileSet) -> str:
         prove_importable(bundle, prepared.source.modules, sys.executable, loads=prepared.source.loads)
         file = Upload(path=bundle.path, digest_md5=bundle.digest_md5)
         return client.upload(workflow.project, workflow.domain, file)
-
-
-def _run_jobs(
-    client: FlyteClient, request: LaunchRequest, prepared: _Prepared, registration: Registration
-) -> list[JobReturn]:
-    """Start all jobs and, if they are waited for, follow them to their ends."""
-    settings, report = prepared.settings, prepared.report
-    returns = {job.number: begin_job(request, job) for job in prepared.jobs}
-    jobs = {job.number: job for job in prepared.jobs}
-    requests = _requests(prepared, registration.launch_plan)
-    sweep = Sweep(
-        client=client,
-        start=lambda number: submit(client, number, requests[number]),
-        watcher=Watcher(submitted=report.submitted, phase_changed=report.phase_changed),
-        window=settings.max_concurrency,
-        source_root=prepared.source.source_root,
-    )
-    steps = sweep.run_all(tuple(jobs)) if settings.wait else sweep.submit_all(tuple(jobs))
-    try:
-        with _keyboard_interrupts(), report:
-            for step in steps:
-                result = _result(step, prepared, report)
-                end_job(request, jobs[step.number], returns[step.number], result)
-                if isinstance(result, HydraFlyteError) and settings.on_failure is OnFailure.fail_fast:
-                    sweep.cancel_rest("another job of the sweep failed (on_failure=fail_fast)")
-    except KeyboardInterrupt:
-        report.interrupted(sweep.in_flight())
-        raise SystemExit(130) from None  # 128 + SIGINT
-    report.summary(client.endpoint)
-    return [returns[job.number] for job in prepared.jobs]
-
-
-@contextmanager
-def _keyboard_interrupts() -> Iterator[None]:
-    """Let an interrupt arrive as KeyboardInterrupt: flytekit, once imported, turns it into a silent exit(1)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _requests(
-    prepared: _Prepared, launch_plan: identifier_pb2.Identifier
-) -> Mapping[int, execution_pb2.ExecutionCreateRequest]:
-    sweep_id = "k" + secrets.token_hex(4)
-    return {
-        job.number: execution_request(
-            launch_plan,
-            JobIdentity(sweep_id=sweep_id, number=job.number, overrides=job.overrides),
-            inputs,
-            job.environment(),
-        )
-        for job, inputs in zip(prepared.jobs, prepared.inputs, strict=True)
-    }
-
-
-def _result(step: Submission | Outcome, prepared: _Prepared, report: SweepReport) -> object:
-    """Return what the job's ``JobReturn`` carries: the workflow's outputs, a handle, or an exception."""
-    if isinstance(step, Submission):
-        name = f"{step.execution.project}/{step.execution.domain}/{step.execution.name}"
-        return ExecutionHandle(id=name, url=step.link, reason="wait=false")
-    if step.error is None and step.outputs is not None:
-        try:
-            value = from_literals(step.outputs, prepared.source.workflow.python_interface)
-        except HydraFlyteError as error:
-            step = replace(step, error=error)
-        else:
-            report.ended(step, value)
-            return value
-    report.ended(step, None)
-    assert step.error is not None
-    return as_hydra_prints_it(step.error, brief=report.brief(step))
 
 
 def _plan_only(
@@ -305,7 +203,7 @@ def _close_without_result(request: LaunchRequest, jobs: Sequence[Job], reason: s
     return returns
 
 
-def _launch_plan(prepared: _Prepared, version: str) -> identifier_pb2.Identifier:
+def _launch_plan(prepared: Prepared, version: str) -> identifier_pb2.Identifier:
     workflow = prepared.settings.workflow
     name = prepared.source.workflow.name
     return launch_plan_id(name, project=workflow.project, domain=workflow.domain, version=version)

@@ -1,0 +1,1 @@
+"""The jobs of a launch after registration: started, followed, recorded, found again."""
