@@ -46,6 +46,10 @@ class RegistrationError(HydraFlyteError):
     """An entity was refused by the backend, or its version is taken by other content."""
 
 
+class ScheduleError(HydraFlyteError):
+    """A schedule is empty, or its expression cannot be read."""
+
+
 class InputsError(HydraFlyteError):
     """The composed config does not fit the workflow's interface."""
 
