@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from flyteidl.admin import execution_pb2
+from flyteidl.admin import common_pb2, execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.interface import Interface
@@ -38,6 +38,21 @@ class JobIdentity:
     sweep_id: str
     number: int
     overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOrder:
+    """What a job is started with, beside its inputs.
+
+    Attributes:
+        launch_plan: the registered launch plan to execute; jobs of one sweep may have different ones.
+        annotations: where the code and the call came from, shown on the execution.
+        notifications: who is told of the execution's end.
+    """
+
+    launch_plan: identifier_pb2.Identifier
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    notifications: tuple[common_pb2.Notification, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +122,7 @@ def from_literals(outputs: literals_pb2.LiteralMap, interface: Interface) -> Any
 
 
 def execution_request(
-    launch_plan: identifier_pb2.Identifier,
+    order: JobOrder,
     identity: JobIdentity,
     inputs: literals_pb2.LiteralMap,
     environment: Mapping[str, str],
@@ -117,6 +132,7 @@ def execution_request(
     Args:
         environment: variables for every task of the execution (``hydra.job.env_set``).
     """
+    launch_plan = order.launch_plan
     request = execution_pb2.ExecutionCreateRequest(
         project=launch_plan.project,
         domain=launch_plan.domain,
@@ -127,9 +143,10 @@ def execution_request(
     spec.launch_plan.CopyFrom(launch_plan)
     spec.metadata.mode = execution_pb2.ExecutionMetadata.MANUAL
     spec.metadata.principal = "hydraflyte"
-    spec.notifications.SetInParent()  # none of our own: those of the launch plan stay out, as with flytekit
+    spec.notifications.SetInParent()  # without our own, those of the launch plan stay out, as with flytekit
+    spec.notifications.notifications.extend(order.notifications)
     spec.labels.values.update(_labels(launch_plan, identity))
-    spec.annotations.values["hydraflyte/overrides"] = " ".join(identity.overrides)
+    spec.annotations.values.update(order.annotations)
     for key, value in environment.items():
         spec.envs.values.add(key=key, value=value)
     return request

@@ -23,7 +23,7 @@ from hydraflyte.config import ExecutionEnvironment, LauncherConfig
 from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.discover import WorkflowSource, discover
 from hydraflyte.launcher.endpoint import Endpoint, means_embedded, resolve_endpoint
-from hydraflyte.launcher.execute import parameters_of, to_literals
+from hydraflyte.launcher.execute import JobOrder, parameters_of, to_literals
 from hydraflyte.launcher.handles import ExecutionHandle
 from hydraflyte.launcher.inputs import JobInputs, fit_inputs
 from hydraflyte.launcher.jobs import (
@@ -96,9 +96,18 @@ def _launch_remotely(
         registration = _ensure_registered(client, prepared, sweep_dir)
         if not settings.run:
             return _close_without_result(request, jobs, "run=false")
-        return run_jobs(client, request, prepared, registration)
+        return run_jobs(client, request, prepared, _orders(prepared, registration))
     finally:
         client.close()
+
+
+def _orders(prepared: Prepared, registration: Registration) -> dict[int, JobOrder]:
+    return {
+        job.number: JobOrder(
+            launch_plan=registration.launch_plan, annotations={"hydraflyte.org/overrides": " ".join(job.overrides)}
+        )
+        for job in prepared.jobs
+    }
 
 
 def _fit_all(jobs: Sequence[Job], source: WorkflowSource) -> list[JobInputs]:

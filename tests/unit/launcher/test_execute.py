@@ -15,6 +15,7 @@ from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 from hydraflyte.errors import ExecutionError, InputsError
 from hydraflyte.launcher.execute import (
     JobIdentity,
+    JobOrder,
     execution_name,
     execution_request,
     from_literals,
@@ -32,6 +33,7 @@ LAUNCH_PLAN = identifier_pb2.Identifier(
     version="main-1a2b/3",
 )
 IDENTITY = JobIdentity(sweep_id="k3f09a", number=2, overrides=("lr=0.1", "model=big"))
+ORDER = JobOrder(launch_plan=LAUNCH_PLAN, annotations={"hydraflyte.org/overrides": "lr=0.1 model=big"})
 
 
 class Scores(NamedTuple):
@@ -60,7 +62,7 @@ def test_the_name_is_readable_and_one_that_flyte_accepts(workflow_name: str, exp
 def test_the_request_says_which_job_of_which_sweep_it_is() -> None:
     inputs = to_literals(JobInputs(values={"lr": 0.5}, types={"lr": float}))
 
-    request = execution_request(LAUNCH_PLAN, IDENTITY, inputs, {"OMP_NUM_THREADS": "1"})
+    request = execution_request(ORDER, IDENTITY, inputs, {"OMP_NUM_THREADS": "1"})
 
     assert (request.project, request.domain, request.name) == ("flytesnacks", "development", "fit-model-k3f09a-2")
     assert request.spec.launch_plan == LAUNCH_PLAN
@@ -70,7 +72,7 @@ def test_the_request_says_which_job_of_which_sweep_it_is() -> None:
         "hydra-job": "2",
         "hydraflyte-version": "main-1a2b-3",
     }
-    assert dict(request.spec.annotations.values) == {"hydraflyte/overrides": "lr=0.1 model=big"}
+    assert dict(request.spec.annotations.values) == {"hydraflyte.org/overrides": "lr=0.1 model=big"}
     assert [(pair.key, pair.value) for pair in request.spec.envs.values] == [("OMP_NUM_THREADS", "1")]
     assert request.inputs.literals["lr"].scalar.primitive.float_value == 0.5
 
@@ -78,7 +80,7 @@ def test_the_request_says_which_job_of_which_sweep_it_is() -> None:
 def test_submitting_twice_starts_one_execution() -> None:
     client = ScriptedFlyteClient()
     client.create(LAUNCH_PLAN, launch_plan_pb2.LaunchPlanSpec())
-    request = execution_request(LAUNCH_PLAN, IDENTITY, to_literals(JobInputs(values={}, types={})), {})
+    request = execution_request(ORDER, IDENTITY, to_literals(JobInputs(values={}, types={})), {})
 
     first, second = submit(client, 2, request), submit(client, 2, request)
 
@@ -90,7 +92,7 @@ def test_submitting_twice_starts_one_execution() -> None:
 
 
 def test_a_refused_job_is_named() -> None:
-    request = execution_request(LAUNCH_PLAN, IDENTITY, to_literals(JobInputs(values={}, types={})), {})
+    request = execution_request(ORDER, IDENTITY, to_literals(JobInputs(values={}, types={})), {})
 
     with pytest.raises(ExecutionError, match=r"^Job 2 was not accepted: refused: NOT_FOUND"):
         submit(ScriptedFlyteClient(), 2, request)

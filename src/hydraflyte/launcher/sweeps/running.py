@@ -13,16 +13,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from flyteidl.admin import execution_pb2
-from flyteidl.core import identifier_pb2
 from hydra.core.utils import JobReturn
 
 from hydraflyte.config import OnFailure
 from hydraflyte.errors import HydraFlyteError
-from hydraflyte.launcher.execute import JobIdentity, Submission, execution_request, from_literals, submit
+from hydraflyte.launcher.execute import JobIdentity, JobOrder, Submission, execution_request, from_literals, submit
 from hydraflyte.launcher.handles import ExecutionHandle
 from hydraflyte.launcher.jobs import LaunchRequest, as_hydra_prints_it, begin_job, end_job
 from hydraflyte.launcher.prepared import Prepared
-from hydraflyte.launcher.register import Registration
 from hydraflyte.launcher.remote import FlyteClient
 from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.wait import Outcome, Sweep, Watcher
@@ -31,13 +29,17 @@ __all__ = ["run_jobs"]
 
 
 def run_jobs(
-    client: FlyteClient, request: LaunchRequest, prepared: Prepared, registration: Registration
+    client: FlyteClient, request: LaunchRequest, prepared: Prepared, orders: Mapping[int, JobOrder]
 ) -> list[JobReturn]:
-    """Start all jobs and, if they are waited for, follow them to their ends."""
+    """Start all jobs and, if they are waited for, follow them to their ends.
+
+    Args:
+        orders: by the job's number.
+    """
     settings, report = prepared.settings, prepared.report
     returns = {job.number: begin_job(request, job) for job in prepared.jobs}
     jobs = {job.number: job for job in prepared.jobs}
-    requests = _requests(prepared, registration.launch_plan)
+    requests = _requests(prepared, orders)
     sweep = Sweep(
         client=client,
         start=lambda number: submit(client, number, requests[number]),
@@ -73,13 +75,11 @@ def _keyboard_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _requests(
-    prepared: Prepared, launch_plan: identifier_pb2.Identifier
-) -> Mapping[int, execution_pb2.ExecutionCreateRequest]:
+def _requests(prepared: Prepared, orders: Mapping[int, JobOrder]) -> Mapping[int, execution_pb2.ExecutionCreateRequest]:
     sweep_id = "k" + secrets.token_hex(4)
     return {
         job.number: execution_request(
-            launch_plan,
+            orders[job.number],
             JobIdentity(sweep_id=sweep_id, number=job.number, overrides=job.overrides),
             inputs,
             job.environment(),
