@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 from grpc.aio import ServerInterceptor, ServicerContext
 
-_OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "flyteidl.service.AuthMetadataService"})
+OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "flyteidl.service.AuthMetadataService"})
 _REFUSAL = "this backend asks for its token; use the client config whose path `hydraflyte config` prints"
 
 # Requests, answers and handlers are of whatever service is called: gRPC has no narrower type for them.
@@ -34,7 +34,7 @@ class TokenCheck(ServerInterceptor):
         """Return the handler, behind a check of where the call comes from unless the call proves itself."""
         handler = await continuation(handler_call_details)
         service = handler_call_details.method.lstrip("/").partition("/")[0]
-        if handler is None or service in _OPEN_SERVICES or self._shows_token(handler_call_details):
+        if handler is None or service in OPEN_SERVICES or self._shows_token(handler_call_details):
             return handler
         return _owner_only(handler)
 
