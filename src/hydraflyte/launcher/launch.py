@@ -6,17 +6,12 @@ values and returns frozen values; no step writes into Hydra's config.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
-import flytekit
-from flyteidl.core import identifier_pb2, literals_pb2
+from flyteidl.core import literals_pb2
 from hydra.core.utils import JobReturn, JobStatus
 
 from hydraflyte.config import ExecutionEnvironment, LauncherConfig
@@ -37,21 +32,14 @@ from hydraflyte.launcher.jobs import (
     read_settings,
 )
 from hydraflyte.launcher.local import run_jobs_here
-from hydraflyte.launcher.package import FileSet, build_bundle, collect_files, prove_importable
+from hydraflyte.launcher.package import collect_files
 from hydraflyte.launcher.prepared import Prepared
-from hydraflyte.launcher.register import (
-    PYTHON_VARIABLE,
-    Registration,
-    RegistrationPlan,
-    launch_plan_id,
-    register,
-    registered_key,
-    serialize,
-)
-from hydraflyte.launcher.remote import Creation, FlyteClient, GrpcFlyteClient, Upload
+from hydraflyte.launcher.publication import container_environment, content_key_of, ensure_registered
+from hydraflyte.launcher.register import Registration
+from hydraflyte.launcher.remote import GrpcFlyteClient
 from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.sweeps.running import run_jobs
-from hydraflyte.launcher.version import Version, resolve_version
+from hydraflyte.launcher.version import resolve_version
 
 __all__ = ["LaunchRequest", "launch"]
 
@@ -93,7 +81,7 @@ def _launch_remotely(
     prepared = Prepared(settings=settings, jobs=jobs, source=source, inputs=inputs, report=report)
     sweep_dir = make_sweep_dir(request)
     try:
-        registration = _ensure_registered(client, prepared, sweep_dir)
+        registration = ensure_registered(client, prepared, sweep_dir)
         if not settings.run:
             return _close_without_result(request, jobs, "run=false")
         return run_jobs(client, request, prepared, _orders(prepared, registration))
@@ -120,66 +108,13 @@ def _literals(job: Job, inputs: JobInputs) -> literals_pb2.LiteralMap:
         return to_literals(inputs)
 
 
-def _ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) -> Registration:
-    """Return the registration; sends nothing if exactly this has been registered before."""
-    workflow, report = prepared.settings.workflow, prepared.report
-    given = workflow.given_version()
-    if given is not None:
-        launch_plan = _launch_plan(prepared, given)
-        if registered_key(client, launch_plan) is not None:
-            report.line(f"version {given} is registered: it runs as it is, nothing is sent")
-            return Registration(launch_plan=launch_plan, entities=())
-    files = collect_files(prepared.source, (workflow.ignore,))
-    environment = _container_environment(client.endpoint.is_embedded)
-    content_key = _content_key(prepared.settings, environment)
-    root = prepared.source.source_root
-    version = resolve_version(given=given, source_root=root, files=files, content_key=content_key)
-    if version.provenance.diff:
-        (sweep_dir / "uncommitted.diff").write_text(version.provenance.diff, encoding="utf-8", errors="surrogateescape")
-    key = _registration_key(version, prepared.source)
-    for text in dict.fromkeys((version.text, version.qualified)):
-        launch_plan = _launch_plan(prepared, text)
-        found = registered_key(client, launch_plan)
-        if found == key:
-            report.line(f"version {text} ({version.reason}) is registered already")
-            return Registration(launch_plan=launch_plan, entities=())
-        if found is None:
-            break
-    report.line(f"version {text} ({version.reason})")
-    plan = RegistrationPlan(
-        project=workflow.project,
-        domain=workflow.domain,
-        version=text,
-        image=workflow.default_image.reference(),
-        environment=environment,
-        bundle_uri=_send_code(client, prepared, files),
-        key=key,
-    )
-    registration = register(client, serialize(prepared.source.workflow, prepared.source.entities, plan))
-    created, unchanged = (registration.count(creation) for creation in (Creation.CREATED, Creation.UNCHANGED))
-    report.line(f"registered {prepared.source.workflow.name}: {created} entities created, {unchanged} unchanged")
-    return registration
-
-
-def _send_code(client: FlyteClient, prepared: Prepared, files: FileSet) -> str:
-    """Upload the code bundle, after a clean process has imported everything from it; returns its URI."""
-    workflow = prepared.settings.workflow
-    with tempfile.TemporaryDirectory(prefix="hydraflyte-bundle-") as scratch:
-        bundle = build_bundle(files, Path(scratch))
-        counts = f"{bundle.file_count} files, {bundle.size_bytes / 1024:.0f} kB, {bundle.ignored_count} left out"
-        prepared.report.line(f"code bundle: {counts}")
-        prove_importable(bundle, prepared.source.modules, sys.executable, loads=prepared.source.loads)
-        file = Upload(path=bundle.path, digest_md5=bundle.digest_md5)
-        return client.upload(workflow.project, workflow.domain, file)
-
-
 def _plan_only(
     request: LaunchRequest, settings: LauncherConfig, jobs: tuple[Job, ...], report: SweepReport
 ) -> list[JobReturn]:
     """Show what a launch would do, and do nothing of it."""
     source = discover(request.task_function, workflow_name=settings.workflow.name)
     files = collect_files(source, (settings.workflow.ignore,))
-    content_key = _content_key(settings, _container_environment(means_embedded(settings.endpoint, os.environ)))
+    content_key = content_key_of(settings, container_environment(means_embedded(settings.endpoint, os.environ)))
     version = resolve_version(
         given=settings.workflow.given_version(),
         source_root=source.source_root,
@@ -210,29 +145,3 @@ def _close_without_result(request: LaunchRequest, jobs: Sequence[Job], reason: s
         job_return.return_value = ExecutionHandle(id=None, url=None, reason=reason)
         returns.append(job_return)
     return returns
-
-
-def _launch_plan(prepared: Prepared, version: str) -> identifier_pb2.Identifier:
-    workflow = prepared.settings.workflow
-    name = prepared.source.workflow.name
-    return launch_plan_id(name, project=workflow.project, domain=workflow.domain, version=version)
-
-
-def _container_environment(is_embedded: bool) -> dict[str, str]:
-    """Return the variables of every task: on this machine, tasks run in the interpreter that launched them."""
-    return {PYTHON_VARIABLE: sys.executable} if is_embedded else {}
-
-
-def _content_key(settings: LauncherConfig, environment: Mapping[str, str]) -> str:
-    """Return, in a canonical form, everything but the code that decides what is registered."""
-    parts = {
-        "image": settings.workflow.default_image.reference(),
-        "environment": dict(environment),
-        "flytekit": flytekit.__version__,
-    }
-    return json.dumps(parts, sort_keys=True)
-
-
-def _registration_key(version: Version, source: WorkflowSource) -> str:
-    parts = (version.provenance.content_digest, version.provenance.content_key, source.workflow.name)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
