@@ -196,7 +196,7 @@ def _log_text(uri: str, token: str) -> str:
 def _data(admin: AdminServiceStub, execution: Execution) -> tuple[dict[str, Any], dict[str, Any]]:
     from flyteidl.admin.execution_pb2 import WorkflowExecutionGetDataRequest
 
-    from hydraflyte.backend.console.readable import readable_map
+    from hydraflyte.transport.readable import readable_map
 
     data = admin.GetExecutionData(WorkflowExecutionGetDataRequest(id=execution.id))
     return readable_map(data.full_inputs), readable_map(data.full_outputs)

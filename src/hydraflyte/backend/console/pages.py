@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from hydraflyte.backend.console.guard import OwnerCheck
-from hydraflyte.backend.console.readable import readable_map
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -34,6 +33,7 @@ from hydraflyte.backend.store.listing import (
 )
 from hydraflyte.backend.store.selection import Selection
 from hydraflyte.identifiers import ExecutionId
+from hydraflyte.transport.readable import readable_map
 
 _NEWEST = 100
 _LONGEST_LITERALS = 20_000

@@ -14,7 +14,7 @@ from flyteidl.core.literals_pb2 import (
     Void,
 )
 
-from hydraflyte.backend.console.readable import readable, readable_map
+from hydraflyte.transport.readable import readable, readable_map
 
 
 def integer(value):
