@@ -8,7 +8,7 @@ launcher never opens a browser: sessions that need one have to be there already.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import urllib3
-from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2, task_pb2, workflow_pb2
+from flyteidl.admin import common_pb2, execution_pb2, launch_plan_pb2, project_pb2, task_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc
 from google.protobuf.message import Message
@@ -31,6 +31,7 @@ REGISTER_TIMEOUT_S = 60.0
 _RESERVE_S = 5.0
 """The embedded backend holds GetExecution back until the execution ends, or 5 s before the call's deadline."""
 
+_PAGE = 100
 _UPLOAD_TIMEOUT = urllib3.Timeout(connect=CALL_TIMEOUT_S, read=600.0)
 _CHANNEL_OPTIONS = (
     ("grpc.max_metadata_size", 32 * 1024),
@@ -59,6 +60,14 @@ class Upload(NamedTuple):
     digest_md5: bytes
 
 
+class LaunchPlanPlace(NamedTuple):
+    """Where to look for launch plans; without a name, all of the project and domain."""
+
+    project: str
+    domain: str
+    name: str = ""
+
+
 class FlyteClient(Protocol):
     """A Flyte backend. Every method raises ``BackendUnavailableError`` if none answers."""
 
@@ -77,6 +86,24 @@ class FlyteClient(Protocol):
         Raises:
             BackendRefusedError: it is not valid, or the version is taken by other content (INVALID_ARGUMENT).
         """
+        ...
+
+    def launch_plans(
+        self, place: LaunchPlanPlace, *, only_active: bool = False
+    ) -> Iterator[launch_plan_pb2.LaunchPlan]:
+        """Yield the launch plans of a place, the newest first; fetched page by page."""
+        ...
+
+    def set_active(self, launch_plan: identifier_pb2.Identifier, *, active: bool) -> None:
+        """Activate this version (and so deactivate the active one of its name), or deactivate it.
+
+        Raises:
+            BackendRefusedError: there is none.
+        """
+        ...
+
+    def domains(self) -> tuple[str, ...]:
+        """Return the names of the domains that projects have; empty if the backend has no project."""
         ...
 
     def upload(self, project: str, domain: str, file: Upload) -> str:
@@ -101,6 +128,10 @@ class FlyteClient(Protocol):
 
     def get_outputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
         """Return the outputs of an execution that has succeeded."""
+        ...
+
+    def get_inputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
+        """Return the inputs of an execution, those by default included."""
         ...
 
     def terminate(self, execution: identifier_pb2.WorkflowExecutionIdentifier, cause: str) -> None:
@@ -149,6 +180,29 @@ class GrpcFlyteClient:
             raise
         return Creation.CREATED
 
+    def launch_plans(
+        self, place: LaunchPlanPlace, *, only_active: bool = False
+    ) -> Iterator[launch_plan_pb2.LaunchPlan]:
+        where = common_pb2.NamedEntityIdentifier(project=place.project, domain=place.domain, name=place.name)
+        newest_first = common_pb2.Sort(key="created_at", direction=common_pb2.Sort.DESCENDING)
+        request = common_pb2.ResourceListRequest(
+            id=where, limit=_PAGE, sort_by=newest_first, filters="eq(state,1)" if only_active else ""
+        )
+        while True:
+            page = self._call(self._admin.ListLaunchPlans, request)
+            yield from page.launch_plans
+            if not page.token or not page.launch_plans:
+                return
+            request.token = page.token
+
+    def set_active(self, launch_plan: identifier_pb2.Identifier, *, active: bool) -> None:
+        state = launch_plan_pb2.ACTIVE if active else launch_plan_pb2.INACTIVE
+        self._call(self._admin.UpdateLaunchPlan, launch_plan_pb2.LaunchPlanUpdateRequest(id=launch_plan, state=state))
+
+    def domains(self) -> tuple[str, ...]:
+        found = self._call(self._admin.ListProjects, project_pb2.ProjectListRequest(limit=1)).projects
+        return tuple(domain.id for domain in found[0].domains) if found else ()
+
     def upload(self, project: str, domain: str, file: Upload) -> str:
         request = dataproxy_pb2.CreateUploadLocationRequest(
             project=project,
@@ -190,6 +244,11 @@ class GrpcFlyteClient:
         request = execution_pb2.WorkflowExecutionGetDataRequest(id=execution)
         outputs: literals_pb2.LiteralMap = self._call(self._admin.GetExecutionData, request).full_outputs
         return outputs
+
+    def get_inputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
+        request = execution_pb2.WorkflowExecutionGetDataRequest(id=execution)
+        inputs: literals_pb2.LiteralMap = self._call(self._admin.GetExecutionData, request).full_inputs
+        return inputs
 
     def terminate(self, execution: identifier_pb2.WorkflowExecutionIdentifier, cause: str) -> None:
         request = execution_pb2.ExecutionTerminateRequest(id=execution, cause=cause)

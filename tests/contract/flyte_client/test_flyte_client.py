@@ -17,7 +17,7 @@ from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 from hydraflyte.errors import BackendRefusedError, BackendUnavailableError
 from hydraflyte.launcher.endpoint import resolve_endpoint
 from hydraflyte.launcher.register import RegistrationPlan, SerializedEntity, register, serialize
-from hydraflyte.launcher.remote import Creation, FlyteClient, GrpcFlyteClient, Upload
+from hydraflyte.launcher.remote import Creation, FlyteClient, GrpcFlyteClient, LaunchPlanPlace, Upload
 
 Phase = core_execution_pb2.WorkflowExecution
 ENDED = (Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED)
@@ -80,6 +80,36 @@ def test_what_was_created_can_be_fetched(client: FlyteClient, entities: tuple[Se
         found = client.fetch(entity.identifier)
         assert found is not None
         assert found.id == entity.identifier  # type: ignore[attr-defined]  # Task, Workflow or LaunchPlan
+
+
+def test_launch_plans_are_listed_and_one_version_of_a_name_is_active(
+    client: FlyteClient, entities: tuple[SerializedEntity, ...]
+) -> None:
+    register(client, entities)
+    older, place = entities[-1].identifier, LaunchPlanPlace("flytesnacks", "development", idle.name)
+    newer = identifier_pb2.Identifier()
+    newer.CopyFrom(older)
+    newer.version = f"{older.version}-2"
+    client.create(newer, entities[-1].spec)
+
+    client.set_active(older, active=True)
+    client.set_active(newer, active=True)
+
+    assert [plan.id.version for plan in client.launch_plans(place)][:2] == [newer.version, older.version]
+    assert [plan.id.version for plan in client.launch_plans(place, only_active=True)] == [newer.version]
+    client.set_active(newer, active=False)
+    assert list(client.launch_plans(place, only_active=True)) == []
+
+
+def test_the_domains_are_known(client: FlyteClient) -> None:
+    assert client.domains() == ("development", "staging", "production")
+
+
+def test_the_inputs_of_an_execution_can_be_read(client: FlyteClient, entities: tuple[SerializedEntity, ...]) -> None:
+    register(client, entities)
+    execution = client.create_execution(execution_of(entities))
+
+    assert client.get_inputs(execution).literals["x"].scalar.primitive.integer == 1
 
 
 def test_creating_the_same_again_changes_nothing(client: FlyteClient, entities: tuple[SerializedEntity, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from threading import Lock
 
@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from hydraflyte.errors import BackendRefusedError
 from hydraflyte.launcher.endpoint import Endpoint
-from hydraflyte.launcher.remote import Creation, Upload
+from hydraflyte.launcher.remote import Creation, LaunchPlanPlace, Upload
 
 Phase = core_execution_pb2.WorkflowExecution
 
@@ -47,6 +47,7 @@ class ScriptedFlyteClient:
         self._default_script = default_script
         self._outputs = outputs or literals_pb2.LiteralMap()
         self._entities: dict[bytes, Message] = {}
+        self._active: dict[str, str] = {}
         self._asked: dict[str, int] = {}
         self._aborted: dict[str, str] = {}
         self._lock = Lock()
@@ -91,6 +92,31 @@ class ScriptedFlyteClient:
             return Creation.UNCHANGED
         raise _refused("INVALID_ARGUMENT", f"{identifier.name} with different structure already exists")
 
+    def launch_plans(
+        self, place: LaunchPlanPlace, *, only_active: bool = False
+    ) -> Iterator[launch_plan_pb2.LaunchPlan]:
+        for key, spec in reversed(list(self._entities.items())):
+            found = identifier_pb2.Identifier.FromString(key)
+            if not isinstance(spec, launch_plan_pb2.LaunchPlanSpec):
+                continue
+            if (found.project, found.domain) != place[:2] or place.name not in ("", found.name):
+                continue
+            active = self._active.get(found.name) == found.version
+            if active or not only_active:
+                closure = launch_plan_pb2.LaunchPlanClosure(state=launch_plan_pb2.ACTIVE if active else 0)
+                yield launch_plan_pb2.LaunchPlan(id=found, spec=spec, closure=closure)
+
+    def set_active(self, launch_plan: identifier_pb2.Identifier, *, active: bool) -> None:
+        if launch_plan.SerializeToString(deterministic=True) not in self._entities:
+            raise _refused("NOT_FOUND", f"no launch plan {launch_plan.name}")
+        if active:
+            self._active[launch_plan.name] = launch_plan.version
+        elif self._active.get(launch_plan.name) == launch_plan.version:
+            del self._active[launch_plan.name]
+
+    def domains(self) -> tuple[str, ...]:
+        return ("development", "staging", "production")
+
     def upload(self, project: str, domain: str, file: Upload) -> str:
         assert hashlib.md5(file.path.read_bytes()).digest() == file.digest_md5
         self.uploaded.append(file.path.name)
@@ -122,6 +148,9 @@ class ScriptedFlyteClient:
 
     def get_outputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
         return self._outputs
+
+    def get_inputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
+        return self.executions[execution.name].inputs
 
     def terminate(self, execution: identifier_pb2.WorkflowExecutionIdentifier, cause: str) -> None:
         self._aborted.setdefault(execution.name, cause)
