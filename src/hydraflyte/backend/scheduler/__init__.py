@@ -1,0 +1,1 @@
+"""What fires when, and the loop that begins scheduled executions."""
