@@ -74,6 +74,10 @@ class ExecutionFailedError(ExecutionError):
         self.traceback_text = traceback_text
 
 
+class SweepError(HydraFlyteError):
+    """A sweep cannot be found, or cannot be gone on with as asked."""
+
+
 class BackendRefusedError(HydraFlyteError):
     """The backend answered a request with an error.
 

@@ -19,12 +19,12 @@ from flytekit.core.type_engine import TypeEngine
 from flytekit.models.literals import LiteralMap
 
 from hydraflyte.errors import BackendRefusedError, ExecutionError, InputsError
+from hydraflyte.launcher import labels
 from hydraflyte.launcher.inputs import REQUIRED, JobInputs, Parameter, optional_of
 from hydraflyte.launcher.remote import FlyteClient
 
 _LONGEST_STEM = 28
 """Execution names are cut off by nobody: 63 is the most, and pods' names add to them (Kubernetes allows 63 too)."""
-_LONGEST_LABEL = 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +33,15 @@ class JobIdentity:
 
     Attributes:
         sweep_id: letters and digits, the same for every job of the launch.
+        round: 0 for its first execution, one more each time it is submitted anew.
+        folder: host and folder of the sweep's manifest.
     """
 
     sweep_id: str
     number: int
     overrides: tuple[str, ...]
+    round: int = 0
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +61,16 @@ class JobOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A job that has become an execution."""
+    """A job that has become an execution.
+
+    Attributes:
+        is_new: False if an earlier launch started it.
+    """
 
     number: int
     execution: identifier_pb2.WorkflowExecutionIdentifier
     link: str
+    is_new: bool = True
 
 
 def parameters_of(interface: Interface) -> tuple[Parameter, ...]:
@@ -147,6 +156,7 @@ def execution_request(
     spec.notifications.notifications.extend(order.notifications)
     spec.labels.values.update(_labels(launch_plan, identity))
     spec.annotations.values.update(order.annotations)
+    spec.annotations.values.update(_annotations(identity, inputs))
     for key, value in environment.items():
         spec.envs.values.add(key=key, value=value)
     return request
@@ -177,11 +187,14 @@ def execution_name(workflow_name: str, identity: JobIdentity) -> str:
     Example:
         >>> execution_name("train.fit_model", JobIdentity(sweep_id="k3f09a", number=2, overrides=()))
         'fit-model-k3f09a-2'
+        >>> execution_name("fit", JobIdentity(sweep_id="k3f09a", number=2, overrides=(), round=1))
+        'fit-k3f09a-2-r1'
     """
     last = re.sub(r"[^a-z0-9]+", "-", workflow_name.rpartition(".")[2].lower()).strip("-")
     stem = last[:_LONGEST_STEM].strip("-")
     stem = stem if stem[:1].isalpha() else f"w{stem}"
-    return f"{stem}-{identity.sweep_id}-{identity.number}"
+    again = f"-r{identity.round}" if identity.round else ""
+    return f"{stem}-{identity.sweep_id}-{identity.number}{again}"
 
 
 def _has_no_default(annotation: Any, default: Any) -> bool:  # Any: the user's own
@@ -189,14 +202,19 @@ def _has_no_default(annotation: Any, default: Any) -> bool:  # Any: the user's o
 
 
 def _labels(launch_plan: identifier_pb2.Identifier, identity: JobIdentity) -> dict[str, str]:
-    labels = {
-        "hydra-sweep": identity.sweep_id,
-        "hydra-job": str(identity.number),
-        "hydraflyte-version": launch_plan.version,
+    marks = {
+        labels.SWEEP: identity.sweep_id,
+        labels.JOB: str(identity.number),
+        labels.ROUND: str(identity.round),
+        labels.VERSION: launch_plan.version,
     }
-    return {key: _label_value(value) for key, value in labels.items()}
+    return {key: labels.label_value(value) for key, value in marks.items()}
 
 
-def _label_value(text: str) -> str:
-    """Return the text as Kubernetes takes it: letters, digits, ``-_.``, at most 63, letters or digits at both ends."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:_LONGEST_LABEL].strip("-._")
+def _annotations(identity: JobIdentity, inputs: literals_pb2.LiteralMap) -> dict[str, str]:
+    notes = {
+        labels.OVERRIDES: labels.join_overrides(identity.overrides),
+        labels.INPUTS: labels.digest_of(inputs),
+        labels.FOLDER: identity.folder,
+    }
+    return {key: note for key, note in notes.items() if note}

@@ -90,12 +90,7 @@ def _launch_remotely(
 
 
 def _orders(prepared: Prepared, registration: Registration) -> dict[int, JobOrder]:
-    return {
-        job.number: JobOrder(
-            launch_plan=registration.launch_plan, annotations={"hydraflyte.org/overrides": " ".join(job.overrides)}
-        )
-        for job in prepared.jobs
-    }
+    return {job.number: JobOrder(launch_plan=registration.launch_plan) for job in prepared.jobs}
 
 
 def _fit_all(jobs: Sequence[Job], source: WorkflowSource) -> list[JobInputs]:

@@ -24,6 +24,7 @@ from hydraflyte.launcher.execute import (
     to_literals,
 )
 from hydraflyte.launcher.inputs import REQUIRED, JobInputs
+from hydraflyte.launcher.labels import digest_of
 
 LAUNCH_PLAN = identifier_pb2.Identifier(
     resource_type=identifier_pb2.LAUNCH_PLAN,
@@ -32,8 +33,10 @@ LAUNCH_PLAN = identifier_pb2.Identifier(
     name="pkg.train.fit_model",
     version="main-1a2b/3",
 )
-IDENTITY = JobIdentity(sweep_id="k3f09a", number=2, overrides=("lr=0.1", "model=big"))
-ORDER = JobOrder(launch_plan=LAUNCH_PLAN, annotations={"hydraflyte.org/overrides": "lr=0.1 model=big"})
+IDENTITY = JobIdentity(
+    sweep_id="k3f09a", number=2, overrides=("lr=0.1", "model=big"), folder="laptop:/home/me/multirun"
+)
+ORDER = JobOrder(launch_plan=LAUNCH_PLAN)
 
 
 class Scores(NamedTuple):
@@ -68,11 +71,16 @@ def test_the_request_says_which_job_of_which_sweep_it_is() -> None:
     assert request.spec.launch_plan == LAUNCH_PLAN
     assert request.spec.metadata.mode == execution_pb2.ExecutionMetadata.MANUAL
     assert dict(request.spec.labels.values) == {
-        "hydra-sweep": "k3f09a",
-        "hydra-job": "2",
+        "hydraflyte-sweep": "k3f09a",
+        "hydraflyte-job": "2",
+        "hydraflyte-round": "0",
         "hydraflyte-version": "main-1a2b-3",
     }
-    assert dict(request.spec.annotations.values) == {"hydraflyte.org/overrides": "lr=0.1 model=big"}
+    assert dict(request.spec.annotations.values) == {
+        "hydraflyte.org/overrides": "lr=0.1 model=big",
+        "hydraflyte.org/inputs-digest": digest_of(inputs),
+        "hydraflyte.org/sweep-folder": "laptop:/home/me/multirun",
+    }
     assert [(pair.key, pair.value) for pair in request.spec.envs.values] == [("OMP_NUM_THREADS", "1")]
     assert request.inputs.literals["lr"].scalar.primitive.float_value == 0.5
 
