@@ -34,20 +34,25 @@ class BackendOptions:
         host: loopback address to listen on.
         python: interpreter for tasks that do not name one; None means this one.
         auth: False lets every local process in (``--no-auth``).
+        cpus: processors that tasks may ask for, as a quantity; None means those of the machine.
+        memory: memory that tasks may ask for, as a quantity; None means that of the machine.
+        gpus: devices that tasks may ask for, a number or ids; None means those found.
     """
 
     port: int | None = None
     host: str = "127.0.0.1"
     python: str | None = None
     auth: bool = True
+    cpus: str | None = None
+    memory: str | None = None
+    gpus: str | None = None
 
     def as_arguments(self) -> list[str]:
         """Return the options as arguments of ``hydraflyte up``."""
         arguments = ["--host", self.host]
-        if self.port is not None:
-            arguments += ["--port", str(self.port)]
-        if self.python is not None:
-            arguments += ["--python", self.python]
+        for name in ("port", "python", "cpus", "memory", "gpus"):
+            if getattr(self, name) is not None:
+                arguments.append(f"--{name}={getattr(self, name)}")
         if not self.auth:
             arguments.append("--no-auth")
         return arguments

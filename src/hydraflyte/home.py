@@ -74,6 +74,10 @@ class Home:
         return self.root / "blobs"
 
     @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
     def token_file(self) -> Path:
         return self.root / "token"
 
@@ -204,8 +208,8 @@ class Home:
             return None  # never served, or written by another version
 
 
-def write_private(path: Path, text: str) -> None:
-    """Put ``text`` at ``path``, readable by this user only, whole or not at all.
+def write_private(path: Path, content: str | bytes) -> None:
+    """Put ``content`` (text as UTF-8) at ``path``, readable by this user only, whole or not at all.
 
     Raises:
         BackendStartError: the disk is full, or the folder cannot be written.
@@ -213,8 +217,8 @@ def write_private(path: Path, text: str) -> None:
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")  # mode 0600
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)

@@ -36,6 +36,7 @@ from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.transfer import Transfers
 from hydraflyte.backend.executor.attempts import log_path
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
+from hydraflyte.backend.executor.machine import survey
 from hydraflyte.backend.loop import ExecutionLoop
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -88,7 +89,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         executor = ForkServerExecutor(
             home=home.root,
             python=python,
-            slots=os.cpu_count() or 1,
+            machine=survey(os.environ, cpus=options.cpus, memory=options.memory, gpus=options.gpus),
             environ=os.environ,
             platform=_platform(home, addresses),
         )

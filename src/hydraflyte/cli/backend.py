@@ -22,6 +22,11 @@ def add_verbs(verbs: Verbs) -> None:
     )
     up.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
     up.add_argument("--python", metavar="EXE", help="interpreter for tasks that name none (default: this one)")
+    up.add_argument("--cpus", metavar="N", help="processors that tasks may ask for (default: those of the machine)")
+    up.add_argument("--memory", metavar="SIZE", help="memory that tasks may ask for, such as 8Gi (default: all of it)")
+    up.add_argument(
+        "--gpus", metavar="DEVICES", help="GPUs to hand out: a number, or ids such as 0,3 (default: those found)"
+    )
     up.add_argument("--no-auth", action="store_true", help="let every local process in, without a token")
     up.add_argument("--foreground", action="store_true", help="serve in this process until interrupted")
     up.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
@@ -94,7 +99,15 @@ def _settings(options: argparse.Namespace) -> BackendOptions:
             raise BackendStartError(
                 f"--python {python} is not an executable file.", hint="name a Python interpreter that has flytekit."
             )
-    return BackendOptions(port=options.port, host=options.host, python=python, auth=not options.no_auth)
+    return BackendOptions(
+        port=options.port,
+        host=options.host,
+        python=python,
+        auth=not options.no_auth,
+        cpus=options.cpus,
+        memory=options.memory,
+        gpus=options.gpus,
+    )
 
 
 def _serve(home: Home, settings: BackendOptions, ready_fd: int | None) -> int:

@@ -16,6 +16,7 @@ from flyteidl.core.tasks_pb2 import TaskTemplate
 
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.events import AttemptStarted, Event
+from hydraflyte.backend.executor.machine import Machine
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 FLOWS = Path(__file__).parent / "flows"
@@ -59,6 +60,11 @@ def attempt_id(node: str = "n0", *, attempt: int = 0, execution: str = "e1") -> 
     """Return an id in project ``p``, domain ``development``."""
     owner = ExecutionId(project="p", domain="development", name=execution)
     return AttemptId(execution=owner, node=NodeId(node), attempt=attempt)
+
+
+def machine_with(*, cpus: int, memory_bytes: int = 1 << 40, gpus: tuple[str, ...] = ()) -> Machine:
+    """Return a machine of so many processors."""
+    return Machine(cpu_millis=1000 * cpus, memory_bytes=memory_bytes, gpus=gpus)
 
 
 class Bench:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals
+from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals, machine_with
 
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptStarted, AttemptSucceeded
@@ -33,7 +33,9 @@ class Kind:
 def _fork_server(bench: Bench) -> Kind:
     tasks = {ENDS_WELL: "double", ENDS_BADLY: "fail", NEVER_ENDS: "never_end"}
     return Kind(
-        make=lambda: ForkServerExecutor(home=bench.home, python=sys.executable, slots=2, environ=os.environ),
+        make=lambda: ForkServerExecutor(
+            home=bench.home, python=sys.executable, machine=machine_with(cpus=2), environ=os.environ
+        ),
         attempt=lambda node: bench.attempt(tasks[node.split("-")[0]], attempt_id(node)),
     )
 

@@ -9,7 +9,7 @@ import sys
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals
+from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals, machine_with
 from tests.integration.executor.test_fork_server import described, is_alive, pid_in, until, work
 
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptLost, AttemptSucceeded
@@ -26,7 +26,7 @@ def bench(tmp_path):
 async def opened(bench):
     patience = Patience(abort_s=0.3, leave_s=5.0)
     executor = ForkServerExecutor(
-        home=bench.home, python=sys.executable, slots=2, environ=os.environ, patience=patience
+        home=bench.home, python=sys.executable, machine=machine_with(cpus=2), environ=os.environ, patience=patience
     )
     sink = RecordingSink()
     await executor.open(sink)

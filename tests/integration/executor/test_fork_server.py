@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals, with_dest_dir
+from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals, machine_with, with_dest_dir
 
 from hydraflyte.backend.engine.events import (
     AttemptAborted,
@@ -39,7 +39,11 @@ def bench(tmp_path):
 @asynccontextmanager
 async def opened(bench, *, python=sys.executable, slots=2, environ=None, patience=PATIENCE):
     executor = ForkServerExecutor(
-        home=bench.home, python=python, slots=slots, environ=environ or os.environ, patience=patience
+        home=bench.home,
+        python=python,
+        machine=machine_with(cpus=slots),
+        environ=environ or os.environ,
+        patience=patience,
     )
     sink = RecordingSink()
     await executor.open(sink)
@@ -511,13 +515,14 @@ def test_a_backend_that_is_killed_takes_its_zygotes_and_attempts_along(bench):
 _BACKEND = """
 import asyncio, os, sys
 from pathlib import Path
-from tests.contract.executor.bench import Bench, RecordingSink
+from tests.contract.executor.bench import Bench, RecordingSink, machine_with
 from hydraflyte.backend.executor.attempts import attempt_dir
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
 
 async def main():
     bench = Bench(Path(sys.argv[1]))
-    executor = ForkServerExecutor(home=bench.home, python=sys.executable, slots=1, environ=os.environ)
+    machine = machine_with(cpus=1)
+    executor = ForkServerExecutor(home=bench.home, python=sys.executable, machine=machine, environ=os.environ)
     sink = RecordingSink()
     await executor.open(sink)
     spec = bench.attempt("never_end_with_child")

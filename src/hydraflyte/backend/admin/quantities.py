@@ -1,37 +1,14 @@
-"""Kubernetes resource quantities (``500m``, ``1.5Gi``, ``2e3``): whether they parse, and how they compare. Pure."""
+"""Requests and limits of a registration: whether they parse, and how they compare. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from decimal import Decimal
 
 from flyteidl.core.tasks_pb2 import Resources
 
 from hydraflyte.backend.admin.refusals import InvalidRequest
-
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
-_SUFFIXES = {
-    **{suffix: Decimal(10) ** power for suffix, power in zip("num", (-9, -6, -3), strict=True)},
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
-}
-
-
-def read_quantity(text: str) -> Decimal:
-    """Return the number that a quantity stands for.
-
-    >>> read_quantity("1.5Ki")
-    Decimal('1536.0')
-
-    Raises:
-        ValueError: the text is no quantity.
-    """
-    match = _QUANTITY.fullmatch(text)
-    if match is None or len(text) > 64:
-        raise ValueError(text)
-    number, exponent, suffix = match.groups()
-    return Decimal(f"{number}{exponent or ''}") * _SUFFIXES.get(suffix or "", Decimal(1))
+from hydraflyte.backend.quantities import read_quantity
 
 
 def check_resources(resources: Resources) -> None:

@@ -7,7 +7,7 @@ twice without harm: it carries the id of what it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from flyteidl.core.identifier_pb2 import Identifier
@@ -30,6 +30,8 @@ class AttemptSpec:
         output_prefix: absolute path of the directory that receives ``outputs.pb``/``error.pb``.
         raw_output_prefix: absolute path of this attempt's own raw data directory.
         bundle_uri: absolute path of the code bundle named in ``argv``, or ``""``.
+        resource_defaults: quantities (``cpu``, ``memory``, ``gpu``) of a task that states none.
+        resource_limits: the most of each that a task gets, whatever it states.
     """
 
     attempt: AttemptId
@@ -40,6 +42,8 @@ class AttemptSpec:
     output_prefix: str
     raw_output_prefix: str
     bundle_uri: str = ""
+    resource_defaults: Mapping[str, str] = field(default_factory=dict)
+    resource_limits: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

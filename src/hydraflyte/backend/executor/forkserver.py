@@ -11,9 +11,9 @@ import functools
 import logging
 import shutil
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,15 +21,21 @@ from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptLost, AttemptStarted
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.executor import attempts, environment, results
+from hydraflyte.backend.executor.budget import BudgetQueue, DevicePool
+from hydraflyte.backend.executor.demands import needs_of, shortfalls
 from hydraflyte.backend.executor.interpreters import Patience, WarmInterpreter
+from hydraflyte.backend.executor.machine import DEVICES_VARIABLE, Machine
+from hydraflyte.backend.executor.mounts import Mount, Mounts, unmount
 from hydraflyte.backend.executor.results import AttemptEnd
-from hydraflyte.backend.executor.slots import SlotQueue
-from hydraflyte.backend.executor.zygotes import Site, start_message
+from hydraflyte.backend.executor.zygotes import Site, StartOrder
 from hydraflyte.backend.ports import EventSink
 from hydraflyte.errors import HydraFlyteError
+from hydraflyte.home import Home
 from hydraflyte.identifiers import AttemptId
+from hydraflyte.secret_files import SecretFiles
 
 _log = logging.getLogger(__name__)
+INSUFFICIENT_RESOURCES = "InsufficientResources"
 _MOST_ENDED_REMEMBERED = 10_000  # a repeated start comes soon or never
 _LARGE_RESULT_BYTES = 256 * 1024
 
@@ -40,6 +46,7 @@ class _Live:
 
     spec: AttemptSpec
     interpreter: WarmInterpreter | None = None  # set once submitted
+    mount: Mount | None = None  # its secrets, once submitted
     is_aborting: bool = False
 
 
@@ -49,7 +56,7 @@ class ForkServerExecutor:
     Args:
         home: the backend's home; attempts are kept in ``home/attempts``. Must not be used by another executor.
         python: absolute path of the interpreter for attempts that name none.
-        slots: most attempts that run at once (eager ones, which wait for others, are not counted).
+        machine: what the attempts share; one that asks for nothing counts as one processor.
         environ: the backend's own environment; a small part of it is passed on to tasks.
         platform: variables that tell every attempt where this backend is; its own ones win over them.
         patience: how long to wait for what.
@@ -60,7 +67,7 @@ class ForkServerExecutor:
         *,
         home: Path,
         python: str,
-        slots: int,
+        machine: Machine,
         environ: Mapping[str, str],
         platform: Mapping[str, str] = MappingProxyType({}),
         patience: Patience = Patience(),  # noqa: B008 (an immutable value)
@@ -70,7 +77,10 @@ class ForkServerExecutor:
         self._patience = patience
         self._inherited = {**environment.select_inherited(environ), **platform}
         self._site = Site(folder=home / "zygotes", environ=self._inherited)
-        self._queue: SlotQueue[str, AttemptSpec] = SlotQueue(slots=slots)
+        self._queue: BudgetQueue[str, AttemptSpec] = BudgetQueue(capacity=machine.capacity)
+        self._devices: DevicePool[str] = DevicePool(machine.gpus)
+        secrets = SecretFiles(Home(root=home).secrets)
+        self._mounts = Mounts(folder=home / "mounted-secrets", files=secrets, environ=environ)
         self._live: dict[str, _Live] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._interpreters: dict[str, WarmInterpreter] = {}
@@ -83,6 +93,7 @@ class ForkServerExecutor:
         self._sink = sink
         shutil.rmtree(self._site.folder, ignore_errors=True)  # of a backend that was killed
         self._site.folder.mkdir(mode=0o700, parents=True)
+        self._mounts.clear()
         try:
             python = environment.choose_interpreter({}, default=self._python)
         except environment.InterpreterError as error:
@@ -115,9 +126,10 @@ class ForkServerExecutor:
     def find_result(self, spec: AttemptSpec) -> AttemptEnd | None:
         """Return the end of an attempt from its files, or None."""
         try:
-            return results.read_end(spec, attempts.attempt_dir(self._home, spec.attempt))
+            end = results.read_end(spec, attempts.attempt_dir(self._home, spec.attempt))
         except attempts.UnsafeNameError:
             return None
+        return self._with_advice(spec, end) if isinstance(end, AttemptFailed) else end
 
     async def close(self) -> None:
         """Kill what runs; return once no process is left."""
@@ -126,6 +138,7 @@ class ForkServerExecutor:
         self._interpreters.clear()
         await asyncio.get_running_loop().run_in_executor(None, self._disk.shutdown)
         shutil.rmtree(self._site.folder, ignore_errors=True)
+        self._mounts.clear()
 
     def zygote_pids(self) -> tuple[int, ...]:
         """Return the process ids of the warm interpreters that live now."""
@@ -147,10 +160,19 @@ class ForkServerExecutor:
         if known is not None:
             self._end(key, known)
             return
-        self._queue.push(key, live.spec, needs_slot=not live.spec.task.metadata.is_eager)
-        self._fill_slots()
+        demand = needs_of(live.spec).demand
+        lacking = shortfalls(demand, self._queue.capacity)
+        if lacking:
+            self._end(key, _refuse(live.spec.attempt, lacking))
+            return
+        self._queue.push(key, live.spec, demand)
+        self._start_what_fits()
 
-    def _fill_slots(self) -> None:
+    def _free(self, key: str) -> None:
+        self._queue.release(key)
+        self._devices.release(key)
+
+    def _start_what_fits(self) -> None:
         for key, spec in self._queue.take():
             problem = self._submit(key, spec)
             if problem is not None:
@@ -162,15 +184,30 @@ class ForkServerExecutor:
             python = environment.choose_interpreter(spec.env, default=self._python)
             directory = attempts.attempt_dir(self._home, spec.attempt)
             attempts.prepare(directory)
+            self._live[key].mount = mount = self._mounts.mount(spec.task)
         except (environment.InterpreterError, attempts.UnsafeNameError) as error:
             return results.fail_for_good(spec.attempt, code=results.BAD_TASK_DEFINITION, message=_in_one_text(error))
         except OSError as error:
             return _fail_by_system(spec.attempt, f"the attempt's directory cannot be made: {error}")
-        env = environment.build_environment(self._inherited, spec.env, python=python, tmp=directory / "tmp")
-        interpreter = self._interpreter(python)
-        self._live[key].interpreter = interpreter
-        interpreter.submit(key, start_message(attempt=key, directory=directory, argv=spec.argv, env=env))
+        live = self._live[key]
+        live.interpreter = self._interpreter(python)
+        order = StartOrder(
+            attempt=key,
+            directory=directory,
+            argv=spec.argv,
+            env=environment.build_environment(self._inherited, spec.env, python=python, tmp=directory / "tmp"),
+            private_env={**self._device_env(key, spec), **mount.env},
+            memory_limit_bytes=needs_of(spec).memory_limit_bytes,
+        )
+        live.interpreter.submit(key, order.as_message())
         return None
+
+    def _device_env(self, key: str, spec: AttemptSpec) -> dict[str, str]:
+        """Return the variable that shows the attempt its GPUs; without any it sees none, as in a pod."""
+        devices = self._devices.take(key, needs_of(spec).demand.gpus)
+        if devices:
+            return {DEVICES_VARIABLE: ",".join(devices)}
+        return {} if DEVICES_VARIABLE in spec.env else {DEVICES_VARIABLE: ""}
 
     def on_started(self, attempt: str) -> None:
         """The process exists."""
@@ -184,8 +221,8 @@ class ForkServerExecutor:
         live = self._live.get(attempt)
         if live is None:
             return
-        self._queue.release(attempt)
-        self._fill_slots()
+        self._free(attempt)
+        self._start_what_fits()
         read = functools.partial(self._read_end, live.spec)
         if results.measure_results(live.spec) < _LARGE_RESULT_BYTES:
             self._end(attempt, read())
@@ -223,27 +260,46 @@ class ForkServerExecutor:
         if live is None and not isinstance(event, AttemptAborted):
             return
         self._queue.drop(key)
-        self._queue.release(key)
+        self._free(key)
         if live is not None:
             self._remember_ended(key)
             self._discard_scratch(live)
+            if isinstance(event, AttemptFailed):
+                event = self._with_advice(live.spec, event)
             if live.is_aborting:
                 event = AttemptAborted(attempt=live.spec.attempt)
         self._post(event)
-        self._fill_slots()
+        self._start_what_fits()
 
     def _remember_ended(self, key: str) -> None:
         self._ended[key] = None
         if len(self._ended) > _MOST_ENDED_REMEMBERED:
             self._ended.popitem(last=False)
 
+    def _with_advice(self, spec: AttemptSpec, end: AttemptFailed) -> AttemptFailed:
+        """Add to the message which secrets were not there: what flytekit says of them names no way to set them."""
+        advice = [text for text in self._mounts.missing(spec.task) if text not in end.failure.message]
+        if not advice:
+            return end
+        return replace(end, failure=replace(end.failure, message="\n".join((end.failure.message, *advice))))
+
     def _discard_scratch(self, live: _Live) -> None:
+        if live.mount is not None:
+            unmount(live.mount)
         if live.interpreter is not None and self._sink is not None:
             self._disk.submit(attempts.remove_scratch, attempts.attempt_dir(self._home, live.spec.attempt))
 
     def _post(self, event: AttemptStarted | AttemptEnd) -> None:
         if self._sink is not None:
             self._sink.post(event.attempt.execution, event)
+
+
+def _refuse(attempt: AttemptId, lacking: Sequence[str]) -> AttemptFailed:
+    message = (
+        f"The task can never run on this machine: it asks for {' and '.join(lacking)}. Ask for less in its Resources"
+        " (or with_overrides), or declare more: `hydraflyte down`, then `hydraflyte up` with --cpus, --memory, --gpus."
+    )
+    return results.fail_for_good(attempt, code=INSUFFICIENT_RESOURCES, message=message)
 
 
 def _fail_by_system(attempt: AttemptId, message: str) -> AttemptFailed:

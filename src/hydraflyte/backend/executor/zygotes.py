@@ -168,9 +168,34 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def start_message(*, attempt: str, directory: Path, argv: tuple[str, ...], env: Mapping[str, str]) -> dict[str, Any]:
-    """Return the order to start an attempt."""
-    return {"type": "start", "id": attempt, "directory": str(directory), "argv": list(argv), "env": dict(env)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOrder:
+    """The order to start an attempt.
+
+    Attributes:
+        env: what it may have in common with other attempts: those of equal ``env`` may share imported libraries.
+        private_env: what no other process may see, and what only this attempt has; wins over ``env``.
+        memory_limit_bytes: the most memory that its processes may use, or None.
+    """
+
+    attempt: str
+    directory: Path
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    private_env: Mapping[str, str]
+    memory_limit_bytes: int | None
+
+    def as_message(self) -> dict[str, Any]:
+        """Return it as the zygote reads it."""
+        return {
+            "type": "start",
+            "id": self.attempt,
+            "directory": str(self.directory),
+            "argv": list(self.argv),
+            "env": dict(self.env),
+            "private_env": dict(self.private_env),
+            "memory_limit": self.memory_limit_bytes,
+        }
 
 
 def abort_message(*, attempt: str, grace_s: float) -> dict[str, Any]:

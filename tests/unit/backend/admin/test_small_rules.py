@@ -11,11 +11,12 @@ from flyteidl.core.literals_pb2 import Literal, Primitive, Scalar
 from flyteidl.core.tasks_pb2 import Resources, TaskTemplate
 from flyteidl.core.types_pb2 import LiteralType, SimpleType
 
-from hydraflyte.backend.admin.quantities import check_resources, read_quantity
+from hydraflyte.backend.admin.quantities import check_resources
 from hydraflyte.backend.admin.refusals import InvalidRequest
 from hydraflyte.backend.admin.schedules import check_schedule, schedule_type
 from hydraflyte.backend.admin.settings import resolve
 from hydraflyte.backend.admin.single_task import generated_workflow, single_node_id
+from hydraflyte.backend.quantities import read_quantity
 from hydraflyte.backend.store.registry import EntityId, EntityKind
 
 

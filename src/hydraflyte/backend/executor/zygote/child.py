@@ -34,13 +34,17 @@ class Job(NamedTuple):
         id: text of the attempt id, the same in every message about it.
         directory: the attempt's own directory, with ``work`` and ``tmp`` made.
         argv: command line as the container has it.
-        env: the whole environment of the process.
+        env: the environment of the process, as far as other attempts may have the same.
+        private_env: what only this attempt has; wins over ``env``.
+        memory_limit: most bytes that the attempt's processes may use, or None.
     """
 
     id: str
     directory: str
     argv: list[str]
     env: dict[str, str]
+    private_env: dict[str, str]
+    memory_limit: int | None
 
     @property
     def work(self) -> str:
@@ -92,7 +96,7 @@ def _become_process(job: Job, parent: int) -> None:
     _redirect_streams(job.directory)
     os.chdir(job.work)
     os.environ.clear()
-    os.environ.update(job.env)
+    os.environ.update({**job.env, **job.private_env})
     sys.modules["__main__"] = types.ModuleType("__main__")  # multiprocessing must not run boot.py again
 
 

@@ -1,6 +1,6 @@
 """The zygote's loop: takes orders from the backend, forks attempts, owns their pids until they are reaped.
 
-Messages in: ``start`` (id, directory, argv, env), ``abort`` (id, grace_s). Out: ``ready`` once, then for each start
+Messages in: ``start`` (the fields of ``child.Job``), ``abort`` (id, grace_s). Out: ``ready`` once, then for each start
 ``started`` (id, pid) and ``exited`` (id), or ``lost`` (id) when a branch died. The end of the control stream means:
 kill everything and leave. Rule: one thread, no polling, and no pid is signalled after it was reaped.
 """
@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from . import child, flytekit_process, preload, system
+from . import child, flytekit_process, memory, preload, system
 from .branches import IDLE_S, Branch, Branches
 from .frames import FrameReader, encode
 
@@ -38,6 +38,7 @@ class Attempt:
         self.key = key
         self.pid = pid
         self.oom_kills_at_start = oom_kills
+        self.is_over_limit = False  # killed for using more memory than it may
         self.kill_at: float | None = None  # monotonic; set while an abort waits for the process to obey TERM
 
     def signal(self, number: signal.Signals) -> None:
@@ -70,6 +71,7 @@ class Zygote:
         self._branches = Branches()
         self._reader = FrameReader()
         self._attempts: dict[int, Attempt] = {}
+        self._memory = memory.MemoryWatch()
         self._sweep_at: float | None = None
         self._wakeup_in, self._wakeup_out = socket.socketpair()
         for end in (self._wakeup_in, self._wakeup_out):
@@ -96,6 +98,7 @@ class Zygote:
             self._drain_wakeup()
         self._collect_exits()
         self._kill_disobedient()
+        self._kill_oversized()
         if self._sweep_at is not None and time.monotonic() >= self._sweep_at:
             self._sweep_orphans()
         for branch in self._branches:
@@ -107,8 +110,7 @@ class Zygote:
     def _time_to_next_deadline(self) -> float | None:
         deadlines = [attempt.kill_at for attempt in self._attempts.values() if attempt.kill_at is not None]
         deadlines += [branch.used_at + IDLE_S for branch in self._branches if branch.is_idle]
-        if self._sweep_at is not None:
-            deadlines.append(self._sweep_at)
+        deadlines += [at for at in (self._sweep_at, self._memory.deadline) if at is not None]
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _drain_wakeup(self) -> None:
@@ -143,10 +145,11 @@ class Zygote:
         if branch is not None:
             branch.order(message)
             return
-        job = child.Job(message["id"], message["directory"], message["argv"], message["env"])
+        job = child.Job(**{name: message[name] for name in child.Job._fields})
         oom_kills = system.count_oom_kills()
         pid = self._fork(job)
         self._attempts[pid] = Attempt(job, key, pid, oom_kills)
+        self._memory.add(pid, job.memory_limit)
         self._send({"type": "started", "id": job.id, "pid": pid})
 
     def _fork(self, job: child.Job) -> int:
@@ -244,12 +247,21 @@ class Zygote:
                 attempt.signal(signal.SIGKILL)
                 attempt.kill_at = now + _LEAVE_PATIENCE_S  # a process in the kernel may take its time
 
+    def _kill_oversized(self) -> None:
+        for pid, used, limit in self._memory.find_excess():
+            attempt = self._attempts[pid]
+            attempt.is_over_limit = True
+            attempt.signal(signal.SIGKILL)
+            self._memory.remove(pid)
+            memory.leave_notice(attempt.job.directory, memory.excess_text(used, limit))
+
     def _collect_exits(self) -> None:
         """Reap every child that has ended; report those that were attempts."""
         while True:
             pid, status, usage = _reap_one(self._attempts)
             if pid == 0:
                 return
+            self._memory.remove(pid)
             attempt = self._attempts.pop(pid, None)
             if attempt is None:
                 continue  # an adopted orphan
@@ -344,9 +356,11 @@ def _kill_group(attempt: Attempt | None) -> None:
 
 
 def _was_oom_killed(attempt: Attempt, status: int) -> bool:
-    """Whether the kernel killed something for memory while this attempt ran, and it died of SIGKILL unasked."""
+    """Whether it died of SIGKILL unasked, sent for its limit, or while the kernel killed something for memory."""
     if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL or attempt.kill_at is not None:
         return False
+    if attempt.is_over_limit:
+        return True
     now = system.count_oom_kills()
     return now is not None and attempt.oom_kills_at_start is not None and now > attempt.oom_kills_at_start
 
