@@ -8,6 +8,7 @@ launcher never opens a browser: sessions that need one have to be there already.
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from enum import Enum
@@ -32,6 +33,7 @@ _RESERVE_S = 5.0
 """The embedded backend holds GetExecution back until the execution ends, or 5 s before the call's deadline."""
 
 _PAGE = 100
+_EXECUTIONS_PAGE = 500
 _UPLOAD_TIMEOUT = urllib3.Timeout(connect=CALL_TIMEOUT_S, read=600.0)
 _CHANNEL_OPTIONS = (
     ("grpc.max_metadata_size", 32 * 1024),
@@ -66,6 +68,15 @@ class LaunchPlanPlace(NamedTuple):
     project: str
     domain: str
     name: str = ""
+
+
+class ExecutionQuery(NamedTuple):
+    """Which executions to list: Flyte's filter grammar, and the most to return (0: all)."""
+
+    project: str
+    domain: str
+    filters: str
+    limit: int = 0
 
 
 class FlyteClient(Protocol):
@@ -124,6 +135,10 @@ class FlyteClient(Protocol):
         self, execution: identifier_pb2.WorkflowExecutionIdentifier, *, patience_s: float
     ) -> execution_pb2.Execution:
         """Return the execution's state; one that is not over may be answered only after ``patience_s``."""
+        ...
+
+    def list_executions(self, query: ExecutionQuery) -> Iterator[execution_pb2.Execution]:
+        """Yield the executions that the query means, the newest first; fetched page by page."""
         ...
 
     def get_outputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
@@ -239,6 +254,24 @@ class GrpcFlyteClient:
             self._admin.GetExecution, request, timeout_s=patience_s + _RESERVE_S
         )
         return found
+
+    def list_executions(self, query: ExecutionQuery) -> Iterator[execution_pb2.Execution]:
+        where = common_pb2.NamedEntityIdentifier(project=query.project, domain=query.domain)
+        newest_first = common_pb2.Sort(key="created_at", direction=common_pb2.Sort.DESCENDING)
+        request = common_pb2.ResourceListRequest(
+            id=where,
+            limit=min(query.limit or _EXECUTIONS_PAGE, _EXECUTIONS_PAGE),
+            filters=query.filters,
+            sort_by=newest_first,
+        )
+        left = query.limit or sys.maxsize
+        while True:
+            page = self._call(self._admin.ListExecutions, request, timeout_s=REGISTER_TIMEOUT_S)
+            yield from page.executions[:left]
+            left -= len(page.executions)
+            if left <= 0 or not page.token or not page.executions:
+                return
+            request.token = page.token
 
     def get_outputs(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> literals_pb2.LiteralMap:
         request = execution_pb2.WorkflowExecutionGetDataRequest(id=execution)

@@ -17,7 +17,7 @@ from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 from hydraflyte.errors import BackendRefusedError, BackendUnavailableError
 from hydraflyte.launcher.endpoint import resolve_endpoint
 from hydraflyte.launcher.register import RegistrationPlan, SerializedEntity, register, serialize
-from hydraflyte.launcher.remote import Creation, FlyteClient, GrpcFlyteClient, LaunchPlanPlace, Upload
+from hydraflyte.launcher.remote import Creation, ExecutionQuery, FlyteClient, GrpcFlyteClient, LaunchPlanPlace, Upload
 
 Phase = core_execution_pb2.WorkflowExecution
 ENDED = (Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED)
@@ -175,6 +175,35 @@ def test_an_execution_can_be_followed_to_its_end_and_ended_no_more(
     client.terminate(execution, "too late")
 
     assert client.get_execution(execution, patience_s=0.0).id == execution
+
+
+def test_executions_are_listed_by_label_the_newest_first(
+    client: FlyteClient, entities: tuple[SerializedEntity, ...]
+) -> None:
+    register(client, entities)
+    sweep = uuid.uuid4().hex[:9]
+    requests = [execution_of(entities) for _ in range(3)]
+    for number, request in enumerate(requests):
+        request.spec.labels.values.update({"sweep": sweep if number < 2 else "another", "job": str(number)})
+        client.create_execution(request)
+
+    where = ("flytesnacks", "development")
+    found = list(client.list_executions(ExecutionQuery(*where, _labelled(sweep))))
+    newest = list(client.list_executions(ExecutionQuery(*where, _labelled(sweep), limit=1)))
+    named = list(
+        client.list_executions(ExecutionQuery(*where, f"value_in(name,{requests[0].name};{requests[2].name})"))
+    )
+    in_phase = ExecutionQuery(*where, f"{_labelled(sweep)}+value_in(phase,FAILED;ABORTED)")
+
+    assert [execution.id.name for execution in found] == [requests[1].name, requests[0].name]
+    assert [execution.id.name for execution in newest] == [requests[1].name]
+    assert sorted(execution.id.name for execution in named) == sorted([requests[0].name, requests[2].name])
+    assert list(client.list_executions(in_phase)) == []
+    assert dict(found[0].spec.labels.values) == {"sweep": sweep, "job": "1"}
+
+
+def _labelled(sweep: str) -> str:
+    return f"eq(execution_tag.key,sweep)+eq(execution_tag.value,{sweep})"
 
 
 def test_an_execution_that_does_not_exist_is_refused(client: FlyteClient) -> None:

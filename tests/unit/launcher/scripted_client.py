@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from threading import Lock
@@ -14,7 +15,7 @@ from google.protobuf.message import Message
 
 from hydraflyte.errors import BackendRefusedError
 from hydraflyte.launcher.endpoint import Endpoint
-from hydraflyte.launcher.remote import Creation, LaunchPlanPlace, Upload
+from hydraflyte.launcher.remote import Creation, ExecutionQuery, LaunchPlanPlace, Upload
 
 Phase = core_execution_pb2.WorkflowExecution
 
@@ -52,6 +53,7 @@ class ScriptedFlyteClient:
         self._aborted: dict[str, str] = {}
         self._lock = Lock()
         self.executions: dict[str, execution_pb2.ExecutionCreateRequest] = {}
+        self.listed: list[ExecutionQuery] = []
         self.created: list[str] = []
         self.uploaded: list[str] = []
 
@@ -138,6 +140,33 @@ class ScriptedFlyteClient:
     ) -> execution_pb2.Execution:
         if execution.name not in self.executions:
             raise _refused("NOT_FOUND", f"no execution {execution.name}")
+        return self._answer(execution)
+
+    def list_executions(self, query: ExecutionQuery) -> Iterator[execution_pb2.Execution]:
+        """Know what sweeps ask for: a name, a label's value, a phase; each by ``eq``, ``value_in`` or its opposite."""
+        with self._lock:
+            self.listed.append(query)
+            created = list(self.executions.values())
+        tests = [part for part in query.filters.split("+") if part]
+        yes = 0
+        for request in reversed(created):
+            facts = {"name": {request.name}, "execution_tag.key": set(request.spec.labels.values)}
+            facts["execution_tag.value"] = set(request.spec.labels.values.values())
+            if (request.project, request.domain) != (query.project, query.domain) or not _all_hold(tests, facts):
+                continue
+            place = identifier_pb2.WorkflowExecutionIdentifier(
+                project=request.project, domain=request.domain, name=request.name
+            )
+            answer = self._answer(place)
+            answer.spec.CopyFrom(request.spec)
+            if not _all_hold(tests, {"phase": {Phase.Phase.Name(answer.closure.phase)}}):
+                continue
+            yes += 1
+            yield answer
+            if yes == query.limit:
+                return
+
+    def _answer(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> execution_pb2.Execution:
         script = self._scripts.get(execution.name, self._default_script)
         asked = self._asked.get(execution.name, 0)
         self._asked[execution.name] = asked + 1
@@ -167,6 +196,18 @@ class ScriptedFlyteClient:
                 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: x'
             )
         return answer
+
+
+def _all_hold(tests: Sequence[str], facts: Mapping[str, set[str]]) -> bool:
+    """Tell whether each test of a fact that is given holds."""
+    for test in tests:
+        operator, field, text = re.fullmatch(r"(\w+)\(([\w.]+),(.*)\)", test).groups()  # type: ignore[union-attr]
+        if field not in facts:
+            continue
+        meets = not facts[field].isdisjoint(text.split(";"))
+        if meets is not (operator in ("eq", "value_in")):
+            return False
+    return True
 
 
 def _refused(code: str, text: str) -> BackendRefusedError:
