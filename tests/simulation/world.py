@@ -22,6 +22,7 @@ from tests.unit.backend.workflows import (
     NONE,
     approve_node,
     array_node,
+    array_over,
     bind,
     branch_node,
     collect,
@@ -32,6 +33,7 @@ from tests.unit.backend.workflows import (
     list_of,
     literal,
     literals,
+    older_map_task,
     plan,
     plan_node,
     ref,
@@ -89,6 +91,7 @@ from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MAX_STEPS = 20_000
 MAPPED = "mapped"
+OLDER = "older"
 DYNAMIC = "dynamic"  # the task whose attempts produce workflows
 PATIENCE_S = 600  # a simulated process that would never end is left alone this long
 
@@ -274,7 +277,7 @@ class World:
 
     def _produce(self, attempt: AttemptId) -> CompiledWorkflowClosure:
         """A workflow at random, of the same tasks, that takes nothing."""
-        tasks = [template for template in self.tasks.values() if template.id.name != MAPPED]
+        tasks = [template for template in self.tasks.values() if template.id.name not in (MAPPED, OLDER)]
         nodes: list[Node] = []
         for number in range(self.rng.randrange(1, 4)):
             source = ref(self.rng.choice(nodes).id) if nodes and self.rng.random() < 0.5 else const(number)
@@ -425,6 +428,7 @@ def _tasks(rng: random.Random) -> list[TaskTemplate]:
     tasks.append(task(DYNAMIC, metadata=dynamic))
     mapped = TaskMetadata(discoverable=rng.random() < 0.4, discovery_version="1")
     optionals = list_of(union_of(NONE, INT))
+    tasks.append(older_map_task(OLDER, min_success_ratio=rng.choice([1.0, 0.5]), parallelism=rng.randrange(3)))
     tasks.append(task(MAPPED, inputs={"x": list_of(INT)}, outputs={"o0": optionals}, metadata=mapped))
     return tasks
 
@@ -496,7 +500,7 @@ def _plain_node(
         return workflow_node(node_id, rng.choice(subs), after=after, x=source)
     return task_node(
         node_id,
-        rng.choice(tasks[:-1]),
+        rng.choice(tasks[:-2]),
         retries=rng.choice([0, 0, 1, 3]),
         timeout_s=rng.choice([0, 0, 0, 10, 40]),
         after=after,
@@ -505,16 +509,18 @@ def _plain_node(
 
 
 def _array(rng: random.Random, node_id: str, tasks: list[TaskTemplate], before: list[str]) -> Node:
-    """A map over up to four items, all of them equal."""
+    """A map, of any kind, over up to four items, all of them equal."""
     source = ref(rng.choice(before)) if rng.random() < 0.7 else given("x")
-    return array_node(
-        node_id,
-        tasks[-1],
-        retries=rng.choice([0, 1]),
-        parallelism=rng.choice([0, 0, 1, 2]),
-        min_success_ratio=rng.choice([1.0, 0.5]),
-        x=collect(*[source] * rng.randrange(5)),
-    )
+    items = collect(*[source] * rng.randrange(5))
+    retries, parallelism, ratio = rng.choice([0, 1]), rng.choice([0, 0, 1, 2]), rng.choice([1.0, 0.5])
+    *plain, older, mapped = tasks
+    kind = rng.choice(["map task", "map task", "older", "launch plan", "plain task"])
+    if kind == "map task":
+        return array_node(node_id, mapped, retries=retries, parallelism=parallelism, min_success_ratio=ratio, x=items)
+    if kind == "older":
+        return task_node(node_id, older, retries=retries, x=items)
+    work = plan_node(node_id) if kind == "launch plan" else task_node(node_id, rng.choice(plain[:3]), retries=retries)
+    return array_over(work, parallelism=parallelism, min_success_ratio=ratio, x=items)
 
 
 def _check_touched(before: ExecutionState, after: ExecutionState, touched: frozenset[str]) -> None:

@@ -42,6 +42,7 @@ from flyteidl.core.workflow_pb2 import (
     WorkflowNode,
     WorkflowTemplate,
 )
+from google.protobuf.wrappers_pb2 import BoolValue
 
 from hydraflyte.backend.compiler.interfaces import LaunchPlanInterface
 from hydraflyte.backend.compiler.workflow import compile_workflow
@@ -173,6 +174,34 @@ def array_node(
         bound_inputs=bound,
     )
     return Node(id=node_id, inputs=bind(bindings), upstream_node_ids=after, array_node=target)
+
+
+def array_over(
+    work: Node,
+    *,
+    parallelism: int = 0,
+    min_success_ratio: float = 1.0,
+    after: Sequence[str] = (),
+    **bindings: BindingData,
+) -> Node:
+    """A map over a launch plan or over a task that knows nothing of lists; ``work`` is the node of one item."""
+    target = ArrayNode(
+        node=work,
+        parallelism=parallelism,
+        min_success_ratio=min_success_ratio,
+        is_original_sub_node_interface=BoolValue(value=True),
+    )
+    return Node(id=work.id, inputs=bind(bindings), upstream_node_ids=after, array_node=target)
+
+
+def older_map_task(
+    name: str, *, min_success_ratio: float = 1.0, parallelism: int = 0, metadata: TaskMetadata | None = None
+) -> TaskTemplate:
+    """A task as flytekit's older ``map_task`` makes it; it maps the integers ``x``."""
+    template = task(name, inputs={"x": list_of(INT)}, outputs={"o0": list_of(union_of(NONE, INT))}, metadata=metadata)
+    template.type, template.task_type_version = "container_array", 1
+    template.custom.update({"minSuccessRatio": min_success_ratio, "parallelism": str(parallelism)})
+    return template
 
 
 def workflow_node(

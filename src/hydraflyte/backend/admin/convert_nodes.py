@@ -54,7 +54,7 @@ def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
     if row.child is not None:
         child = WorkflowNodeMetadata(executionId=execution_identifier(row.child))
         closure.workflow_node_metadata.CopyFrom(child)
-    elif kind is NodeKind.TASK:
+    elif kind in (NodeKind.TASK, NodeKind.MAP_TASK):
         closure.task_node_metadata.CopyFrom(_task_node_metadata(row))
     return NodeExecution(
         id=NodeExecutionIdentifier(node_id=row.node_id, execution_id=execution_identifier(row.execution)),
@@ -110,7 +110,7 @@ def _logs(links: Sequence[tuple[str, str]], http_base_url: str) -> list[TaskLog]
 
 def _external_resource(execution: ExecutionId, item: ItemRow, http_base_url: str) -> ExternalResourceInfo:
     attempt = AttemptId(execution=execution, node=NodeId(item.node_id), attempt=item.retry_attempt)
-    return ExternalResourceInfo(
+    info = ExternalResourceInfo(
         external_id=generated_name(attempt),
         index=item.index,
         retry_attempt=item.retry_attempt,
@@ -118,6 +118,9 @@ def _external_resource(execution: ExecutionId, item: ItemRow, http_base_url: str
         cache_status=CacheStatus(item.cache_status).value,
         logs=_logs(item.logs, http_base_url),
     )
+    if item.child is not None:
+        info.workflow_node_metadata.execution_id.CopyFrom(execution_identifier(item.child))
+    return info
 
 
 def task_execution_identifier(row: TaskExecutionRow) -> TaskExecutionIdentifier:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from flyteidl.core.compiler_pb2 import ConnectionSet
 from flyteidl.core.workflow_pb2 import Node
 
-from hydraflyte.backend.compiler.wiring import promises_in
+from hydraflyte.backend.engine.bindings import promises_in
 from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.kinds import END_NODE_ID, START_NODE_ID
 

@@ -17,6 +17,7 @@ from flyteidl.core.workflow_pb2 import GateNode, Node, WorkflowTemplate
 from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.graph import entity_key
 from hydraflyte.backend.engine.kinds import NodeKind, kind_of
+from hydraflyte.backend.engine.maps import gives_elements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,26 @@ class Library:
             plan = self.launch_plans.get(entity_key(node.workflow_node.launchplan_ref))
             return None if plan is None else _launch_plan_interface(plan, node)
         if kind is NodeKind.ARRAY:
-            return self._target_interface(node.array_node.node)  # flytekit has made lists of the task's own types
+            return self._array_interface(node)
         if kind is NodeKind.BRANCH:
             return self._branch_interface(node)
         if kind is NodeKind.GATE:
             return _gate_interface(node.gate_node)
         return None
+
+    def _array_interface(self, node: Node) -> TypedInterface | None:
+        """Return lists of what the items take and give; of map tasks, flytekit has made the lists already."""
+        work = Node()
+        work.CopyFrom(node.array_node.node)
+        del work.inputs[:]
+        work.inputs.extend(node.inputs)  # these say which of a launch plan's defaults the array replaces
+        interface = self._target_interface(work)
+        if interface is None or not gives_elements(node.array_node):
+            return interface
+        bound = frozenset(node.array_node.bound_inputs)
+        return TypedInterface(
+            inputs=_lists_of(interface.inputs, but=bound), outputs=_lists_of(interface.outputs, but=frozenset())
+        )
 
     def _branch_interface(self, node: Node) -> TypedInterface | None:
         """Return the outputs that every arm has, with the same type. Inputs are what the conditions ask for."""
@@ -71,6 +86,16 @@ class Library:
             common = given if outputs is None else outputs
             outputs = {name: common[name] for name in common if name in given and given[name].type == common[name].type}
         return TypedInterface(outputs=VariableMap(variables=outputs or {}))
+
+
+def _lists_of(variables: VariableMap, *, but: frozenset[str]) -> VariableMap:
+    lists = VariableMap()
+    for name, variable in variables.variables.items():
+        if name in but:
+            lists.variables[name].CopyFrom(variable)
+        else:
+            lists.variables[name].type.collection_type.CopyFrom(variable.type)
+    return lists
 
 
 def _launch_plan_interface(plan: LaunchPlanInterface, node: Node) -> TypedInterface:

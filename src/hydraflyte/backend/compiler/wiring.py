@@ -7,7 +7,7 @@ goes on; an interface that is not known excuses what depends on it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flyteidl.core.interface_pb2 import TypedInterface, Variable
@@ -68,19 +68,6 @@ def binding_type(node_id: str, binding: Binding, sources: Sources, problems: Pro
 def _noun(node_id: str) -> str:
     """Return what users call a variable that this node binds: end-node's are the workflow's outputs."""
     return "output" if node_id == END_NODE_ID else "input"
-
-
-def promises_in(data: BindingData) -> Iterator[OutputReference]:
-    """Yield every promise inside a binding, however deep."""
-    kind = data.WhichOneof("value")
-    if kind == "promise":
-        yield data.promise
-    elif kind == "collection":
-        for item in data.collection.bindings:
-            yield from promises_in(item)
-    elif kind == "map":
-        for key in sorted(data.map.bindings):
-            yield from promises_in(data.map.bindings[key])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,11 @@ from hydraflyte.backend.compiler.edges import connect, find_cycle, upstream_of
 from hydraflyte.backend.compiler.interfaces import LaunchPlanInterface, Library
 from hydraflyte.backend.compiler.problems import Code, Problems
 from hydraflyte.backend.compiler.tasks import check_identifier
-from hydraflyte.backend.compiler.wiring import Sources, binding_type, check_bindings, promises_in
+from hydraflyte.backend.compiler.wiring import Sources, binding_type, check_bindings
+from hydraflyte.backend.engine.bindings import promises_in
 from hydraflyte.backend.engine.graph import entity_key
-from hydraflyte.backend.engine.kinds import END_NODE_ID, RUNNABLE_KINDS, START_NODE_ID, NodeKind, kind_of
+from hydraflyte.backend.engine.kinds import END_NODE_ID, START_NODE_ID, NodeKind, kind_of
+from hydraflyte.backend.engine.maps import OLDER_TASK_VERSION, is_older_map_task, older_settings
 
 
 def compile_workflow(
@@ -173,9 +175,6 @@ def _check_target(node: Node, library: Library, problems: Problems) -> None:
     kind = kind_of(node)
     if kind is None:
         problems.add(Code.VALUE_REQUIRED, node.id, "it names nothing to run")
-    elif kind not in RUNNABLE_KINDS:
-        text = f"it is a {kind.value} node, a kind that the embedded backend does not run yet"
-        problems.add(Code.UNSUPPORTED_NODE_KIND, node.id, f"{text}; hint: {_WAYS_ROUND[kind]}")
     elif kind is NodeKind.TASK:
         _check_task(node.id, node, library, problems)
     elif kind is NodeKind.ARRAY:
@@ -185,9 +184,7 @@ def _check_target(node: Node, library: Library, problems: Problems) -> None:
         if key not in library.workflows:
             problems.add(Code.WORKFLOW_REFERENCE_NOT_FOUND, node.id, f"sub-workflow {key} was not sent along")
     elif kind is NodeKind.LAUNCH_PLAN:
-        key = entity_key(node.workflow_node.launchplan_ref)
-        if key not in library.launch_plans:
-            problems.add(Code.WORKFLOW_REFERENCE_NOT_FOUND, node.id, f"launch plan {key} is not registered")
+        _check_launch_plan(node.id, node, library, problems)
     elif kind is NodeKind.GATE:
         _check_gate(node, problems)
 
@@ -202,28 +199,40 @@ def _check_gate(node: Node, problems: Problems) -> None:
         problems.add(Code.VALUE_REQUIRED, node.id, "the gate's output has no name")
 
 
-_WAYS_ROUND = {
-    NodeKind.ARRAY: "map over a task, or call it once per item, or run on a Flyte cluster",
-}
-
-
 def _check_task(node_id: str, node: Node, library: Library, problems: Problems) -> None:
     key = entity_key(node.task_node.reference_id)
     if key not in library.tasks:
         problems.add(Code.TASK_REFERENCE_NOT_FOUND, node_id, f"task {key} is not registered")
-    elif library.tasks[key].type == "container_array":
-        text = "it is a map task of the older kind, which the embedded backend does not run"
-        hint = "use flytekit.map_task, or run on a Flyte cluster"
-        problems.add(Code.UNSUPPORTED_NODE_KIND, node_id, f"{text}; hint: {hint}")
+    elif is_older_map_task(library.tasks[key]):
+        _check_older_map_task(node_id, library.tasks[key], problems)
+
+
+def _check_older_map_task(node_id: str, task: TaskTemplate, problems: Problems) -> None:
+    if task.task_type_version != OLDER_TASK_VERSION:
+        text = f"its map task is of version {task.task_type_version}, whose inputs are laid out as no SDK does any more"
+        problems.add(Code.UNSUPPORTED_NODE_KIND, node_id, f"{text}; hint: register it again with flytekit 1")
+    try:
+        older_settings(task)
+    except ValueError as error:
+        problems.add(Code.INVALID_VALUE, node_id, f"the settings of its map task cannot be read: {error}")
+
+
+def _check_launch_plan(node_id: str, node: Node, library: Library, problems: Problems) -> None:
+    key = entity_key(node.workflow_node.launchplan_ref)
+    if key not in library.launch_plans:
+        problems.add(Code.WORKFLOW_REFERENCE_NOT_FOUND, node_id, f"launch plan {key} is not registered")
 
 
 def _check_array(node: Node, library: Library, problems: Problems) -> None:
-    array = node.array_node
-    if kind_of(array.node) is not NodeKind.TASK or array.is_original_sub_node_interface.value:
-        text = "it maps over something else than a map task, which the embedded backend does not run yet"
-        problems.add(Code.UNSUPPORTED_NODE_KIND, node.id, f"{text}; hint: {_WAYS_ROUND[NodeKind.ARRAY]}")
+    work = node.array_node.node
+    kind = kind_of(work)
+    if kind is NodeKind.TASK:
+        _check_task(node.id, work, library, problems)
+    elif kind is NodeKind.LAUNCH_PLAN:
+        _check_launch_plan(node.id, work, library, problems)
     else:
-        _check_task(node.id, array.node, library, problems)
+        text = "it maps over neither a task nor a launch plan; hint: map over a launch plan of that workflow"
+        problems.add(Code.UNSUPPORTED_NODE_KIND, node.id, text)
 
 
 def _check_aliases(node: Node, problems: Problems) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from hydraflyte.backend.engine.branches import choose
-from hydraflyte.backend.engine.kinds import SLOT_KINDS, NodeKind
+from hydraflyte.backend.engine.kinds import ARRAY_KINDS, SLOT_KINDS
 from hydraflyte.backend.engine.levels import Level, has_level_below, level_below, spec_of, top_level
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase
 from hydraflyte.backend.engine.readiness import LevelCondition, Readiness, condition, readiness
@@ -36,7 +36,7 @@ def _open_levels(state: ExecutionState) -> Iterator[Level]:
     levels = [top_level(state)]
     for node in state.nodes.values():
         is_open = node.phase not in TERMINAL_NODE_PHASES and has_level_below(node)
-        if is_open and node.kind is not NodeKind.ARRAY:  # items are begun by their array
+        if is_open and node.kind not in ARRAY_KINDS:  # items are begun by their array
             levels.append(level_below(state, node))
     return (level for level in levels if condition(state, state.nodes, level) is LevelCondition.OPEN)
 

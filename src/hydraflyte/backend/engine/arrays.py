@@ -1,20 +1,32 @@
-"""Array nodes (map tasks): their items are task nodes below them that clients see as parts of one task execution.
+"""Array nodes (maps over tasks and launch plans): their items are nodes below them, for clients parts of one attempt.
 
 Follows flytepropeller (pkg/controller/nodes/array/handler.go). The one rule: an item is a node like any other for
-attempts, cache and deadlines (``tasks``); what its end means for the array is decided here alone.
+attempts, cache and deadlines (``tasks``), or for its child (``launchplans``); what its end means for the array is
+decided here alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from hydraflyte.backend.engine import layout, retries, tasks, transitions
+from flyteidl.core.literals_pb2 import LiteralMap
+
+from hydraflyte.backend.engine import launchplans, layout, retries, tasks, transitions
 from hydraflyte.backend.engine.draft import Draft, story_of
-from hydraflyte.backend.engine.elements import ArrayError, gather, least_successes, size_of, summary
+from hydraflyte.backend.engine.elements import (
+    ArrayError,
+    element_inputs,
+    gather,
+    least_successes,
+    older_summary,
+    size_of,
+    summary,
+)
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptStarted, AttemptSucceeded
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import spec_of
+from hydraflyte.backend.engine.maps import MapSpec
 from hydraflyte.backend.engine.nodeids import item_id
 from hydraflyte.backend.engine.phases import TERMINAL_NODE_PHASES, NodePhase, TaskPhase
 from hydraflyte.backend.engine.readiness import is_doomed, open_children
@@ -26,9 +38,8 @@ from hydraflyte.identifiers import NodeId
 def begin(draft: Draft, node: NodeState) -> None:
     """Queue an array node whose inputs are resolved, and begin as many items as may run at once."""
     assert node.inputs is not None
-    array = spec_of(draft.execution, node).node.array_node
     try:
-        size = size_of(array, node.inputs)
+        size = size_of(_items_of(draft, node).array, node.inputs)
     except ArrayError as error:
         draft.end(node, Cause.NOT_STARTABLE, error.failure)
         return
@@ -62,7 +73,7 @@ def item_ended(draft: Draft, item: NodeState) -> None:
         failed=array.array.failed + (not has_succeeded),
     )
     array = draft.keep(replace(array, array=counts))
-    least = least_successes(spec_of(draft.execution, array).node.array_node, counts.size)
+    least = least_successes(_items_of(draft, array).array, counts.size)
     if array.phase is NodePhase.FAILING:
         _end_if_drained(draft, array, Cause.CHILDREN_ENDED, array.failure)
     elif is_doomed(draft.execution, draft.nodes, array):
@@ -82,10 +93,10 @@ def end_badly(draft: Draft, array: NodeState, cause: Cause, failure: Failure | N
 
 
 def _begin_items(draft: Draft, array: NodeState) -> None:
-    spec = spec_of(draft.execution, array)
+    items = _items_of(draft, array)
     assert array.array is not None
     counts = array.array
-    limit = spec.node.array_node.parallelism or counts.size
+    limit = items.array.parallelism or counts.size
     first = counts.begun
     last = min(counts.size, first + limit - (counts.begun - counts.succeeded - counts.failed))
     draft.keep(replace(array, array=replace(counts, begun=max(first, last))))
@@ -93,7 +104,7 @@ def _begin_items(draft: Draft, array: NodeState) -> None:
         item = NodeState(
             node_id=item_id(array.node_id, index),
             spec_node_id=array.spec_node_id,
-            kind=NodeKind.TASK,
+            kind=items.item_kind,
             phase=NodePhase.UNDEFINED,
             created_at=draft.now,
             updated_at=draft.now,
@@ -102,7 +113,17 @@ def _begin_items(draft: Draft, array: NodeState) -> None:
             retry_group=array.attempt,
             item=index,
         )
-        tasks.begin(draft, item)
+        if items.gives_elements:
+            item = replace(item, inputs=element_inputs(items.array, array.inputs or LiteralMap(), index))
+            draft.write(layout.inputs_uri(draft.state, item), item.inputs or LiteralMap())
+        begin_item = launchplans.begin if items.item_kind is NodeKind.LAUNCH_PLAN else tasks.begin
+        begin_item(draft, item)
+
+
+def _items_of(draft: Draft, array: NodeState) -> MapSpec:
+    items = spec_of(draft.execution, array).items
+    assert items is not None, f"{array.node_id} is no array"
+    return items
 
 
 def _ensure_running(draft: Draft, array: NodeState) -> NodeState:
@@ -114,11 +135,10 @@ def _ensure_running(draft: Draft, array: NodeState) -> NodeState:
 
 def _succeed(draft: Draft, array: NodeState) -> None:
     array = _ensure_running(draft, array)
-    task = spec_of(draft.execution, array).task
-    assert task is not None
     assert array.array is not None
-    items = [draft.nodes[item_id(array.node_id, index)] for index in range(array.array.size)]
-    outputs = gather(sorted(task.interface.outputs.variables), [item.outputs for item in items])
+    items = [draft.nodes[item_id(array.node_id, index)].outputs for index in range(array.array.size)]
+    given = {name for outputs in items if outputs is not None for name in outputs.literals}
+    outputs = gather(sorted(given.union(_items_of(draft, array).outputs)), items)
     array = replace(_with_attempt(draft, array, AttemptSucceeded, None), outputs=outputs)
     draft.write(layout.outputs_uri(draft.state, array), outputs)
     draft.end(array, Cause.CHILDREN_SUCCEEDED)
@@ -127,10 +147,14 @@ def _succeed(draft: Draft, array: NodeState) -> None:
 def _fail(draft: Draft, array: NodeState) -> None:
     array = _ensure_running(draft, array)
     items = [node for node in draft.nodes.values() if node.parent == array.node_id]
-    failure = summary({item.item or 0: item.failure.message for item in items if item.failure is not None})
+    messages = {item.item or 0: item.failure.message for item in items if item.failure is not None}
+    failure = older_summary(messages) if array.kind is NodeKind.MAP_TASK else summary(messages)
     array = draft.move(replace(array, failure=failure), Cause.CHILD_FAILED)
     for item in list(open_children(draft.nodes, array.node_id)):
-        tasks.kill(draft, item, retries.aborted(retries.AUTO_ABORT_REASON))
+        if item.kind is NodeKind.LAUNCH_PLAN:
+            launchplans.kill(draft, item, retries.AUTO_ABORT_REASON)
+        else:
+            tasks.kill(draft, item, retries.aborted(retries.AUTO_ABORT_REASON))
     _end_if_drained(draft, array, Cause.CHILDREN_ENDED, failure)
 
 

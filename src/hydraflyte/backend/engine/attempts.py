@@ -63,7 +63,7 @@ def attempt_spec(state: ExecutionState, node: NodeState, task: TaskTemplate) -> 
         env=env if node.item is None else {**env, **item_env(node.item)},
         task=task,
         inputs_uri=values.input,
-        output_prefix=values.output_prefix,
+        output_prefix=layout.output_prefix(state, node),
         raw_output_prefix=values.raw_output_prefix,
         bundle_uri=_option(argv, _BUNDLE_OPTION),
     )
@@ -84,10 +84,12 @@ def template_file_uri(state: ExecutionState, node: NodeState) -> str:
 
 def inputs_of(state: ExecutionState, node: NodeState) -> LiteralMap:
     """Return what ``node`` takes; of an array's item, the elements."""
-    if node.item is None or node.parent is None:
+    if node.item is None or node.parent is None or node.inputs is not None:
         return node.inputs or LiteralMap()
     array = state.nodes[node.parent]
-    return element_inputs(spec_of(state, array).node.array_node, array.inputs or LiteralMap(), node.item)
+    items = spec_of(state, array).items
+    assert items is not None
+    return element_inputs(items.array, array.inputs or LiteralMap(), node.item)
 
 
 def _template_values(state: ExecutionState, node: NodeState, templates: Sequence[str]) -> TemplateValues:
@@ -98,7 +100,7 @@ def _template_values(state: ExecutionState, node: NodeState, templates: Sequence
     return TemplateValues(
         input=input_uri,
         input_prefix=input_uri.rpartition("/")[0],
-        output_prefix=layout.output_prefix(state, node),
+        output_prefix=layout.output_prefixes(state, node)[0],
         raw_output_prefix=layout.raw_output_prefix(plan, attempt),
         checkpoint_prefix=layout.checkpoint_prefix(plan, attempt),
         prev_checkpoint_prefix=previous,

@@ -7,7 +7,7 @@ be resolved raises BindingResolutionError; the node then fails with ``BindingRes
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgpack
 from flyteidl.core.literals_pb2 import (
@@ -33,6 +33,25 @@ OutputsOf = Callable[[str], LiteralMap]
 
 class BindingResolutionError(Exception):
     """A binding points at something that is not there."""
+
+
+def promises_in(data: BindingData) -> Iterator[OutputReference]:
+    """Yield every promise inside a binding, however deep."""
+    kind = data.WhichOneof("value")
+    if kind == "promise":
+        yield data.promise
+    elif kind == "collection":
+        for item in data.collection.bindings:
+            yield from promises_in(item)
+    elif kind == "map":
+        for key in sorted(data.map.bindings):
+            yield from promises_in(data.map.bindings[key])
+
+
+def promised_output(promise: OutputReference) -> str:
+    """Return the name of the output that ``promise`` takes, or takes an element of (``[i].name``)."""
+    element = _LIST_ELEMENT.match(promise.var)
+    return promise.var if element is None else element[2]
 
 
 def resolve(bindings: Sequence[Binding], outputs_of: OutputsOf) -> LiteralMap:

@@ -14,7 +14,7 @@ from hydraflyte.backend.engine import arrays, gates, launchplans, layout, retrie
 from hydraflyte.backend.engine.draft import Draft
 from hydraflyte.backend.engine.events import AbortRequested
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
-from hydraflyte.backend.engine.kinds import NodeKind
+from hydraflyte.backend.engine.kinds import ARRAY_KINDS, NodeKind
 from hydraflyte.backend.engine.levels import Level, has_level_below, level_at, level_below, top_level
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase
 from hydraflyte.backend.engine.readiness import LevelCondition, condition, is_doomed, open_children
@@ -81,7 +81,7 @@ def close(draft: Draft, level: Level) -> None:
         draft.move_execution(execution, Cause.KILLED if is_abort else Cause.CHILDREN_ENDED)
         return
     parent = draft.nodes[level.parent]
-    if parent.kind is NodeKind.ARRAY:
+    if parent.kind in ARRAY_KINDS:
         is_killed = is_doomed(draft.execution, draft.nodes, parent)
         failure = retries.aborted(draft.abort_reason) if is_killed else parent.failure
         arrays.end_badly(draft, parent, Cause.KILLED if is_killed else Cause.CHILDREN_ENDED, failure)

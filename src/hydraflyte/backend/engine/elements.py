@@ -15,6 +15,7 @@ from flyteidl.core.workflow_pb2 import ArrayNode
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 
 INVALID_LENGTH = "InvalidArrayLength"
+OLDER_FAILURE = "ARRAY_JOB_GENERIC_FAILURE"
 INDEX_VARIABLE = "FLYTE_K8S_ARRAY_INDEX"
 _MOST_MESSAGES = 10
 _NONE = Literal(scalar=Scalar(none_type=Void()))
@@ -82,13 +83,23 @@ def gather(names: Iterable[str], outputs: Sequence[LiteralMap | None]) -> Litera
 
 def summary(messages: Mapping[int, str]) -> Failure:
     """Return the failure of an array of which these items failed, with equal messages told once."""
+    return Failure(kind=ErrorKind.UNKNOWN, code="", message=_told_once(messages))
+
+
+def older_summary(messages: Mapping[int, str]) -> Failure:
+    """Return the same for a map task of the older kind: a plugin failed it, after all its attempts."""
+    message = f"[1/1] currentAttempt done. Last Error: USER::{_told_once(messages)}"
+    return Failure(kind=ErrorKind.USER, code=f"RetriesExhausted|{OLDER_FAILURE}", message=message)
+
+
+def _told_once(messages: Mapping[int, str]) -> str:
     indexes: dict[str, list[int]] = {}
     for index in sorted(messages):
         indexes.setdefault(messages[index], []).append(index)
     lines = [f"[{_ranges(found)}]: {message}" for message, found in list(indexes.items())[:_MOST_MESSAGES]]
     if len(indexes) > _MOST_MESSAGES:
         lines.append("... and many more.")
-    return Failure(kind=ErrorKind.UNKNOWN, code="", message="\n".join(lines))
+    return "\n".join(lines)
 
 
 def _ranges(indexes: Sequence[int]) -> str:

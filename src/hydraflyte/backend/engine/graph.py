@@ -5,7 +5,7 @@ The one rule: everything here follows from the closure alone and never changes. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -14,8 +14,10 @@ from flyteidl.core.identifier_pb2 import Identifier
 from flyteidl.core.tasks_pb2 import TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowMetadata, WorkflowTemplate
 
+from hydraflyte.backend.engine.bindings import promised_output, promises_in
 from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.kinds import NodeKind, kind_of
+from hydraflyte.backend.engine.maps import MapSpec, array_spec, is_older_map_task, map_task_spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,8 @@ class NodeSpec:
 
     Attributes:
         task: template of a task node or of an array node's items, else None.
+        launch_plan: what a launch-plan node, or each item of an array node, begins; else None.
+        items: of array nodes and of map tasks of the older kind, how their items are run.
         sub_workflow: key of the workflow that a sub-workflow node runs, else ``""``.
         retries: further attempts, of a task or of each item, after a failure of the user's (the node's own number,
             or the task's).
@@ -36,6 +40,8 @@ class NodeSpec:
     upstream: tuple[str, ...]
     downstream: tuple[str, ...]
     task: TaskTemplate | None = None
+    launch_plan: Identifier | None = None
+    items: MapSpec | None = None
     sub_workflow: str = ""
     retries: int = 0
     timeout: timedelta = timedelta(0)
@@ -65,6 +71,14 @@ class WorkflowGraph:
     failure_node: str | None
     fails_immediately: bool
     prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What the nodes of one workflow are indexed with: tasks by key, and outputs that are taken, by node."""
+
+    tasks: Mapping[str, TaskTemplate]
+    wanted: Mapping[str, Set[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +120,12 @@ def _index_workflow(workflow: CompiledWorkflow, tasks: Mapping[str, TaskTemplate
     has_failure_node = template.HasField("failure_node")
     if has_failure_node:
         nodes.append(template.failure_node)
+    parts = _Parts(tasks=tasks, wanted=_wanted_outputs(nodes))
     specs = {}
     for node in nodes:
-        spec = _node_spec(node, tasks, (upstream.get(node.id, ()), downstream.get(node.id, ())))
+        spec = _node_spec(node, parts, (upstream.get(node.id, ()), downstream.get(node.id, ())))
         specs[node.id] = spec
-        specs.update(_arm_specs(node, tasks))
+        specs.update(_arm_specs(node, parts))
     return WorkflowGraph(
         key=prefix + entity_key(template.id),
         prefix=prefix,
@@ -121,30 +136,48 @@ def _index_workflow(workflow: CompiledWorkflow, tasks: Mapping[str, TaskTemplate
     )
 
 
-def _arm_specs(branch: Node, tasks: Mapping[str, TaskTemplate]) -> dict[str, NodeSpec]:
+def _wanted_outputs(nodes: Iterable[Node]) -> Mapping[str, set[str]]:
+    """Return the names of the outputs that others take, by node."""
+    wanted: dict[str, set[str]] = {}
+    for node in nodes:
+        for binding in node.inputs:
+            for promise in promises_in(binding.binding):
+                wanted.setdefault(promise.node_id, set()).add(promised_output(promise))
+        for node_id, names in _wanted_outputs(arms_of(node)).items():
+            wanted.setdefault(node_id, set()).update(names)
+    return wanted
+
+
+def _arm_specs(branch: Node, parts: _Parts) -> dict[str, NodeSpec]:
     """Return the arms of ``branch``, and theirs; they have no edges, the branch node starts them."""
     specs = {}
     for arm in arms_of(branch):
-        specs[arm.id] = replace(_node_spec(arm, tasks, ((), ())), branch=branch.id)
-        specs.update(_arm_specs(arm, tasks))
+        specs[arm.id] = replace(_node_spec(arm, parts, ((), ())), branch=branch.id)
+        specs.update(_arm_specs(arm, parts))
     return specs
 
 
-def _node_spec(
-    node: Node, tasks: Mapping[str, TaskTemplate], edges: tuple[tuple[str, ...], tuple[str, ...]]
-) -> NodeSpec:
+def _node_spec(node: Node, parts: _Parts, edges: tuple[tuple[str, ...], tuple[str, ...]]) -> NodeSpec:
     kind = kind_of(node)
     assert kind is not None, f"node {node.id} of a compiled workflow has no target"
     upstream, downstream = edges
     work = node.array_node.node if kind is NodeKind.ARRAY else node
-    task = _task_of(work, tasks) if kind in (NodeKind.TASK, NodeKind.ARRAY) else None
+    task = _task_of(work, parts.tasks) if kind_of(work) is NodeKind.TASK else None
+    items = None
+    if kind is NodeKind.ARRAY:
+        items = array_spec(node, task, parts.wanted.get(node.id, ()))
+    elif task is not None and is_older_map_task(task):
+        kind, items = NodeKind.MAP_TASK, map_task_spec(task)
     is_sub_workflow = kind is NodeKind.SUB_WORKFLOW
+    begins_plan = kind_of(work) is NodeKind.LAUNCH_PLAN
     return NodeSpec(
         node=node,
         kind=kind,
         upstream=upstream,
         downstream=downstream,
         task=task,
+        launch_plan=work.workflow_node.launchplan_ref if begins_plan else None,
+        items=items,
         sub_workflow=entity_key(node.workflow_node.sub_workflow_ref) if is_sub_workflow else "",
         retries=work.metadata.retries.retries or (task.metadata.retries.retries if task is not None else 0),
         timeout=_timeout(work, task),

@@ -7,7 +7,7 @@ calling what it checks.
 from __future__ import annotations
 
 from hydraflyte.backend.engine import admission
-from hydraflyte.backend.engine.kinds import END_NODE_ID, SLOT_KINDS, START_NODE_ID, NodeKind
+from hydraflyte.backend.engine.kinds import ARRAY_KINDS, END_NODE_ID, SLOT_KINDS, START_NODE_ID, NodeKind
 from hydraflyte.backend.engine.levels import level_of
 from hydraflyte.backend.engine.phases import (
     TERMINAL_EXECUTION_PHASES,
@@ -64,7 +64,7 @@ def _check_node(state: ExecutionState, node: NodeState) -> None:
 def _check_attempts(node: NodeState, produced: frozenset[int]) -> None:
     """``produced`` are the numbers of those attempts that gave a workflow, which has nodes now."""
     about = f"node {node.node_id} is {node.phase.name}"
-    assert node.kind in (NodeKind.TASK, NodeKind.ARRAY) or not node.attempts, f"{about}: only tasks have attempts"
+    assert node.kind in (NodeKind.TASK, *ARRAY_KINDS) or not node.attempts, f"{about}: only tasks have attempts"
     numbers = [attempt.attempt for attempt in node.attempts]
     assert numbers == list(range(len(numbers))), f"{about}, attempts {numbers}"
     assert not numbers or node.attempt == numbers[-1], f"{about}, attempt {node.attempt} of {numbers}"

@@ -1,6 +1,6 @@
-"""What a node of a compiled workflow is, and which kinds this engine runs.
+"""What a node of a compiled workflow is.
 
-The one rule: whoever adds a kind to the engine adds it to ``RUNNABLE_KINDS``; the compiler refuses the others.
+The one rule: whoever adds a kind says here which of the sets below it belongs to.
 """
 
 from __future__ import annotations
@@ -24,21 +24,12 @@ class NodeKind(str, Enum):
     BRANCH = "branch"
     GATE = "gate"
     ARRAY = "array"
+    MAP_TASK = "map_task"  # a task of the older ``container_array`` kind: for clients one task, here an array
 
 
-RUNNABLE_KINDS = frozenset(
-    {
-        NodeKind.START,
-        NodeKind.END,
-        NodeKind.TASK,
-        NodeKind.SUB_WORKFLOW,
-        NodeKind.LAUNCH_PLAN,
-        NodeKind.BRANCH,
-        NodeKind.GATE,
-        NodeKind.ARRAY,
-    }
-)
-SLOT_KINDS = frozenset({NodeKind.TASK, NodeKind.LAUNCH_PLAN, NodeKind.ARRAY})
+ARRAY_KINDS = frozenset({NodeKind.ARRAY, NodeKind.MAP_TASK})
+"""Kinds of nodes that have items, begun by ``arrays`` and never by their level."""
+SLOT_KINDS = frozenset({NodeKind.TASK, NodeKind.LAUNCH_PLAN, *ARRAY_KINDS})
 """Kinds of nodes that count towards ``max_parallelism`` while they are QUEUED or RUNNING."""
 
 _KIND_BY_TARGET = {
@@ -51,7 +42,10 @@ _KIND_BY_REFERENCE = {"sub_workflow_ref": NodeKind.SUB_WORKFLOW, "launchplan_ref
 
 
 def kind_of(node: Node) -> NodeKind | None:
-    """Return what ``node`` is, or None if it names nothing to run."""
+    """Return what ``node`` is, or None if it names nothing to run.
+
+    The node alone does not tell a map task of the older kind from any other task: see ``graph``.
+    """
     if node.id == START_NODE_ID:
         return NodeKind.START
     if node.id == END_NODE_ID:

@@ -15,7 +15,7 @@ from hydraflyte.backend.engine.events import ChildEnded, ChildStarted
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import spec_of
-from hydraflyte.backend.engine.nodeids import child_execution_name
+from hydraflyte.backend.engine.nodeids import child_execution_name, item_execution_name
 from hydraflyte.backend.engine.phases import TERMINAL_NODE_PHASES, NodePhase
 from hydraflyte.backend.engine.readiness import is_doomed
 from hydraflyte.backend.engine.state import ExecutionState, NodeState
@@ -71,7 +71,8 @@ def recover_commands(state: ExecutionState, node: NodeState) -> tuple[StartChild
 def start_command(state: ExecutionState, node: NodeState) -> StartChild:
     """Return the order for the child: the same one, under the same name, whenever it is asked for."""
     assert node.inputs is not None
-    launch_plan = spec_of(state, node).node.workflow_node.launchplan_ref
+    launch_plan = spec_of(state, node).launch_plan
+    assert launch_plan is not None
     return StartChild(
         node=node.node_id, child=child_execution(state, node), launch_plan=launch_plan, inputs=node.inputs
     )
@@ -79,9 +80,9 @@ def start_command(state: ExecutionState, node: NodeState) -> StartChild:
 
 def child_execution(state: ExecutionState, node: NodeState) -> ExecutionId:
     """Return the id of the child; it lives where its parent does."""
-    return replace(
-        state.plan.execution_id, name=child_execution_name(state.plan.execution_id.name, node.node_id, node.attempt)
-    )
+    name_of = child_execution_name if node.item is None else item_execution_name
+    parent = state.plan.execution_id
+    return replace(parent, name=name_of(parent.name, node.node_id, node.attempt))
 
 
 def _abort_command(state: ExecutionState, node: NodeState, reason: str) -> AbortChild:

@@ -6,7 +6,7 @@ layout), so a restart finds what an earlier process wrote. Text only; nothing he
 
 from __future__ import annotations
 
-from hydraflyte.backend.engine.kinds import END_NODE_ID
+from hydraflyte.backend.engine.kinds import END_NODE_ID, NodeKind
 from hydraflyte.backend.engine.nodeids import fnv1a_32, generated_name
 from hydraflyte.backend.engine.state import ExecutionPlan, ExecutionState, NodeState
 from hydraflyte.identifiers import AttemptId
@@ -33,16 +33,32 @@ def data_dir(state: ExecutionState, node: NodeState) -> str:
 
 
 def inputs_uri(state: ExecutionState, node: NodeState) -> str:
-    """Return the path of the node's ``inputs.pb``: one per node, whatever the attempt; of an item, its array's."""
-    if node.item is not None and node.parent is not None:
+    """Return the path of the node's ``inputs.pb``: one per node, whatever the attempt.
+
+    An item that has no inputs of its own reads its array's.
+    """
+    if node.item is not None and node.parent is not None and node.inputs is None:
         return inputs_uri(state, state.nodes[node.parent])
     return f"{data_dir(state, node)}/{INPUTS_FILE}"
 
 
 def output_prefix(state: ExecutionState, node: NodeState, attempt: int | None = None) -> str:
     """Return the directory that ``attempt`` (the current one if None) writes its outputs or error to."""
+    return output_prefixes(state, node, attempt)[1]
+
+
+def output_prefixes(state: ExecutionState, node: NodeState, attempt: int | None = None) -> tuple[str, str]:
+    """Return the directory that the command line of ``attempt`` is told, and the one that it writes to.
+
+    They differ for items of a map task of the older kind: flytekit appends the index itself, and knows nothing of
+    attempts, so that later ones are given another directory.
+    """
     number = node.attempt if attempt is None else attempt
-    return f"{data_dir(state, node)}/{number}"
+    own = f"{data_dir(state, node)}/{number}"
+    if node.item is None or node.parent is None or state.nodes[node.parent].kind is not NodeKind.MAP_TASK:
+        return own, own
+    told = own if number else data_dir(state, node).rpartition("/")[0]
+    return told, f"{told}/{node.item}"
 
 
 def outputs_uri(state: ExecutionState, node: NodeState) -> str:

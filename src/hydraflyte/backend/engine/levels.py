@@ -14,13 +14,13 @@ from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import Identifier, ResourceType
 
 from hydraflyte.backend.engine.graph import NodeSpec, WorkflowGraph, entity_key, index_closure
-from hydraflyte.backend.engine.kinds import NodeKind
+from hydraflyte.backend.engine.kinds import ARRAY_KINDS, NodeKind
 from hydraflyte.backend.engine.nodeids import child_id, generated_name
 from hydraflyte.backend.engine.phases import NodePhase
 from hydraflyte.backend.engine.state import ExecutionState, NodeState
 from hydraflyte.identifiers import AttemptId, NodeId
 
-_KINDS_WITH_CHILDREN = frozenset({NodeKind.SUB_WORKFLOW, NodeKind.BRANCH, NodeKind.ARRAY})
+_KINDS_WITH_CHILDREN = frozenset({NodeKind.SUB_WORKFLOW, NodeKind.BRANCH, *ARRAY_KINDS})
 _DYNAMIC_PHASES = frozenset({NodePhase.DYNAMIC_RUNNING, NodePhase.FAILING})  # of task nodes: only dynamic ones
 
 

@@ -112,8 +112,10 @@ def _handle(draft: Draft, event: Event) -> None:
             tasks.cache_answered(draft, event)
         case ChildStarted():
             launchplans.started(draft, event)
+            arrays.item_started(draft, event.node)
         case ChildEnded():
             launchplans.ended(draft, event)
+            arrays.item_started(draft, event.node)
         case SignalSet():
             gates.signal_set(draft, event)
         case TimePassed():

@@ -18,6 +18,8 @@ _MAX_CHILD_NAME = 20
 _EXECUTION_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _FNV_OFFSET = 0x811C9DC5
 _FNV_PRIME = 0x01000193
+_FNV_OFFSET_64 = 0xCBF29CE484222325
+_FNV_PRIME_64 = 0x100000001B3
 
 
 @lru_cache(maxsize=65536)  # asked for every upstream of every node; a hash costs some microseconds
@@ -60,6 +62,11 @@ def child_execution_name(parent: str, node_id: NodeId, attempt: int) -> str:
     return shorten(name, _MAX_CHILD_NAME if _EXECUTION_NAME.fullmatch(name) else 0)
 
 
+def item_execution_name(parent: str, node_id: NodeId, attempt: int) -> str:
+    """Return the same for an item of an array: a hash of 64 bits, as 32 would soon be equal for two of thousands."""
+    return "f" + _base32(fnv1a_64(f"{parent}-{node_id}-{attempt}").to_bytes(8, "big"))
+
+
 def shorten(name: str, limit: int) -> str:
     """Return ``name``, or its eight-character hash if it is longer than ``limit``."""
     if len(name) <= limit:
@@ -72,6 +79,14 @@ def fnv1a_32(text: str) -> int:
     value = _FNV_OFFSET
     for byte in text.encode():
         value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFF
+    return value
+
+
+def fnv1a_64(text: str) -> int:
+    """Return the FNV-1a hash of ``text`` (UTF-8), 64 bits."""
+    value = _FNV_OFFSET_64
+    for byte in text.encode():
+        value = (value ^ byte) * _FNV_PRIME_64 & 0xFFFFFFFFFFFFFFFF
     return value
 
 

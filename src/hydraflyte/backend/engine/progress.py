@@ -168,6 +168,7 @@ _BEGIN_BY_KIND = {
     NodeKind.LAUNCH_PLAN: launchplans.begin,
     NodeKind.GATE: gates.begin,
     NodeKind.ARRAY: arrays.begin,
+    NodeKind.MAP_TASK: arrays.begin,
 }
 
 

@@ -120,7 +120,7 @@ _EXECUTION = "executions.execution_project = ? AND executions.execution_domain =
 _SELECT_EXECUTION = "SELECT executions.* FROM executions"
 _SELECT_NODE = (
     "SELECT node_executions.*, owner.execution_project, owner.execution_domain, owner.execution_name,"
-    " node_executions.kind != 'array' AND EXISTS (SELECT 1 FROM node_executions AS below"
+    " node_executions.kind NOT IN ('array', 'map_task') AND EXISTS (SELECT 1 FROM node_executions AS below"
     " WHERE below.execution_id = node_executions.execution_id"
     " AND below.parent_node_id = node_executions.node_id) AS has_children,"
     " child.execution_project AS child_project, child.execution_domain AS child_domain,"
@@ -141,7 +141,10 @@ _OWNER = "owner.execution_project = ? AND owner.execution_domain = ? AND owner.e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow:
-    """One item of an array node, as its current attempt stands. ``logs`` are (name, uri) pairs."""
+    """One item of an array node, as its current attempt stands.
+
+    ``logs`` are (name, uri) pairs; ``child`` is the execution that an item of an array over launch plans began.
+    """
 
     index: int
     node_id: str
@@ -149,16 +152,20 @@ class ItemRow:
     phase: str
     cache_status: str
     logs: tuple[tuple[str, str], ...]
+    child: ExecutionId | None
 
 
 def list_items(connection: sqlite3.Connection, execution: ExecutionId, node_id: str) -> list[ItemRow]:
     """Return the items of an array node that have begun, in order."""
     rows = connection.execute(
         "SELECT nodes.item, nodes.node_id, nodes.attempt, nodes.cache_status, nodes.phase AS node_phase,"
-        " tasks.phase AS task_phase, tasks.logs FROM node_executions AS nodes"
+        " tasks.phase AS task_phase, tasks.logs, child.execution_project AS child_project,"
+        " child.execution_domain AS child_domain, child.execution_name AS child_name FROM node_executions AS nodes"
         " JOIN executions AS owner ON owner.id = nodes.execution_id"
         " LEFT JOIN task_executions AS tasks ON tasks.execution_id = nodes.execution_id"
         " AND tasks.node_id = nodes.node_id AND tasks.retry_attempt = nodes.attempt"
+        " LEFT JOIN executions AS child ON nodes.kind = 'launch_plan' AND child.id ="
+        " (SELECT min(id) FROM executions WHERE parent_node_execution_id = nodes.id)"
         f" WHERE {_OWNER} AND nodes.parent_node_id = ? AND nodes.item IS NOT NULL ORDER BY nodes.item",
         (*_names(execution), node_id),
     )
@@ -170,6 +177,7 @@ def list_items(connection: sqlite3.Connection, execution: ExecutionId, node_id: 
             phase=row["task_phase"] or row["node_phase"],  # without an attempt: a cache hit, or not yet started
             cache_status=row["cache_status"],
             logs=tuple((link["name"], link["uri"]) for link in json.loads(row["logs"] or "[]")),
+            child=None if row["child_name"] is None else _execution_id(row, "child"),
         )
         for row in rows
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydraflyte.backend.engine import layout
 from hydraflyte.backend.engine.failures import Failure
-from hydraflyte.backend.engine.kinds import NodeKind
+from hydraflyte.backend.engine.kinds import ARRAY_KINDS
 from hydraflyte.backend.engine.levels import has_produced, spec_of
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import AttemptState, ExecutionState, NodeState
@@ -72,16 +72,17 @@ def node_columns(state: ExecutionState, node: NodeState) -> Columns:
 
 def task_columns(state: ExecutionState, node: NodeState, attempt: AttemptState) -> Columns:
     """Return the columns of ``task_executions``, without the execution's row id."""
-    task = spec_of(state, node).task
-    assert task is not None, "only task nodes have attempts"
+    spec = spec_of(state, node)
+    ran = spec.launch_plan if spec.task is None else spec.task.id
+    assert ran is not None, "only tasks, and arrays over tasks or launch plans, have attempts"
     prefix = layout.output_prefix(state, node, attempt.attempt)
     return {
         "node_id": node.node_id,
-        "project": task.id.project,
-        "domain": task.id.domain,
-        "name": task.id.name,
-        "version": task.id.version,
-        "task_type": ARRAY_TASK_TYPE if node.kind is NodeKind.ARRAY else task.type,
+        "project": ran.project,
+        "domain": ran.domain,
+        "name": ran.name,
+        "version": ran.version,
+        "task_type": ARRAY_TASK_TYPE if spec.task is None or node.kind in ARRAY_KINDS else spec.task.type,
         "retry_attempt": attempt.attempt,
         "phase": attempt.phase.name,
         "input_uri": layout.inputs_uri(state, node),

@@ -23,6 +23,7 @@ from tests.unit.backend.workflows import (
     NONE,
     STRING,
     STRUCT,
+    array_over,
     bind,
     collect,
     compiled,
@@ -31,6 +32,8 @@ from tests.unit.backend.workflows import (
     identifier,
     list_of,
     map_of,
+    older_map_task,
+    plan_node,
     ref,
     task,
     task_node,
@@ -47,6 +50,7 @@ from hydraflyte.errors import CompilationError
 
 WORK = task("work")
 SAY = task("say", inputs={"x": STRING})
+SUM = task("sum", inputs={"x": list_of(INT)})
 INNER = workflow("inner", [task_node("n0", WORK, x=given("x"))], outputs={"o0": (INT, ref("n0"))})
 
 
@@ -388,22 +392,53 @@ def test_an_id_that_is_not_complete_is_refused() -> None:
     ]
 
 
-def test_an_array_over_anything_but_a_map_task_is_refused_by_name() -> None:
+def test_an_array_over_neither_a_task_nor_a_launch_plan_is_refused_by_name() -> None:
     template = workflow("w", [node(array_node=ArrayNode()), task_node("n1", WORK, x=ref("n0", "anything"))])
 
     (problem,) = problems(template)
 
-    assert problem.startswith("UnsupportedNodeKind: node n0: it maps over something else than a map task")
+    assert problem.startswith("UnsupportedNodeKind: node n0: it maps over neither a task nor a launch plan")
     assert "hint: " in problem
 
 
-def test_a_map_task_of_the_older_kind_is_refused_by_name() -> None:
-    old = task("old")
-    old.type = "container_array"
+def test_an_array_over_a_launch_plan_takes_and_gives_lists() -> None:
+    array = array_over(plan_node("n0"), x=collect(const(1), const(2)))
+    after = task_node("n1", SUM, x=ref("n0"))
+    wrong = array_over(plan_node("n2"), x=const(1))
 
-    (problem,) = problems(workflow("w", [task_node("n0", old, x=given("x"))]), tasks=[old])
+    compiled(workflow("w", [array, after], outputs={"o0": (list_of(INT), ref("n0"))}), [SUM])
 
-    assert problem.startswith("UnsupportedNodeKind: node n0: it is a map task of the older kind")
+    assert problems(workflow("w", [wrong])) == [
+        "MismatchingTypes: node n2: input 'x': it is list of INTEGER but bound to INTEGER"
+    ]
+
+
+def test_an_array_over_a_task_that_knows_nothing_of_lists_takes_and_gives_lists() -> None:
+    array = array_over(task_node("n0", WORK), x=collect(const(1), const(2)))
+
+    compiled(workflow("w", [array], outputs={"o0": (list_of(INT), ref("n0"))}), [WORK])
+
+    assert problems(workflow("w", [array], outputs={"o0": (INT, ref("n0"))})) == [
+        "MismatchingTypes: node end-node: output 'o0': it is INTEGER but bound to list of INTEGER"
+    ]
+
+
+def test_a_map_task_of_the_older_kind_must_be_of_the_version_that_flytekit_writes() -> None:
+    old = older_map_task("old")
+    old.task_type_version = 0
+
+    (problem,) = problems(workflow("w", [task_node("n0", old, x=collect(const(1)))]), tasks=[old])
+
+    assert problem.startswith("UnsupportedNodeKind: node n0: its map task is of version 0")
+
+
+def test_a_map_task_of_the_older_kind_must_have_settings_that_can_be_read() -> None:
+    old = older_map_task("old")
+    old.custom.update({"parallelism": "many"})
+
+    (problem,) = problems(workflow("w", [task_node("n0", old, x=collect(const(1)))]), tasks=[old])
+
+    assert problem.startswith("InvalidValue: node n0: the settings of its map task cannot be read")
 
 
 def test_what_a_launch_plan_requires_must_be_bound() -> None:
