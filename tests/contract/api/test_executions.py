@@ -285,11 +285,55 @@ def test_relaunch_runs_the_user_s_inputs_again_under_another_name(admin, finishe
     assert data.full_inputs.literals["x"] == integer(3)
 
 
-def test_recover_is_not_served_yet(admin, finished, refused):
-    code, message = refused(admin.RecoverExecution, ExecutionRecoverRequest(id=finished("first")))
+def test_a_relaunch_keeps_what_else_the_original_said_of_itself(admin, finished):
+    original = finished("first", metadata=ExecutionMetadata(nesting=2), tags=["nightly"])
 
-    assert code == grpc.StatusCode.UNIMPLEMENTED
-    assert "RelaunchExecution" in message
+    again = admin.RelaunchExecution(ExecutionRelaunchRequest(id=original)).id
+
+    execution = get(admin, again)
+    assert execution.spec.metadata.nesting == 2
+    assert execution.spec.tags == ["nightly"]
+    assert not execution.spec.overwrite_cache
+
+
+def test_recovering_takes_over_what_ended_well(plane, admin, finished):
+    original = finished("first")
+
+    again = admin.RecoverExecution(ExecutionRecoverRequest(id=original, name="second")).id
+
+    plane.wait_until_ended(execution_id("second"))
+    execution = get(admin, again)
+    assert (again.project, again.domain, again.name) == (original.project, original.domain, "second")
+    assert execution.spec.metadata.mode == ExecutionMetadata.RECOVERED
+    assert execution.spec.metadata.reference_execution == original
+    assert execution.closure.phase == WorkflowExecution.SUCCEEDED
+    nodes = admin.ListNodeExecutions(NodeExecutionListRequest(workflow_execution_id=again, limit=10)).node_executions
+    assert {node.closure.phase for node in nodes if node.id.node_id != "start-node"} == {NodeExecution.RECOVERED}
+
+
+def test_a_request_to_create_an_execution_that_recovers_is_one_to_recover(admin, finished):
+    original = finished("first")
+    metadata = ExecutionMetadata(mode=ExecutionMetadata.RECOVERED, reference_execution=original)
+
+    launch_plan = get(admin, original).spec.launch_plan
+    again = finished("second", launch_plan=launch_plan, metadata=metadata)
+
+    nodes = admin.ListNodeExecutions(NodeExecutionListRequest(workflow_execution_id=again, limit=10)).node_executions
+    assert NodeExecution.RECOVERED in {node.closure.phase for node in nodes}
+
+
+def test_recovering_and_relaunching_need_an_execution_that_exists_and_a_name_that_does_not(admin, finished, refused):
+    original = finished("first")
+    unknown = named("nobody")
+
+    for rpc, request in (
+        (admin.RecoverExecution, ExecutionRecoverRequest),
+        (admin.RelaunchExecution, ExecutionRelaunchRequest),
+    ):
+        assert refused(rpc, request(id=unknown))[0] == grpc.StatusCode.NOT_FOUND
+        assert refused(rpc, request())[0] == grpc.StatusCode.INVALID_ARGUMENT
+        assert refused(rpc, request(id=original, name="first"))[0] == grpc.StatusCode.ALREADY_EXISTS
+        assert refused(rpc, request(id=original, name="Not A Name"))[0] == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_single_task_runs_in_a_workflow_made_up_for_it(plane, register, admin, finished):

@@ -11,6 +11,7 @@ from flyteidl.admin.execution_pb2 import ExecutionMetadata, ExecutionSpec
 from flyteidl.core.identifier_pb2 import Identifier, NodeExecutionIdentifier, ResourceType
 
 from hydraflyte.backend.admin.convert import execution_identifier
+from hydraflyte.backend.admin.executions import again
 from hydraflyte.backend.admin.launching import Launcher, Order
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.refusals import AlreadyThere, Refusal
@@ -45,11 +46,14 @@ class ChildExecutions:
             return
         owner = await self._find(parent)
         assert owner is not None, "only an execution that is stored begins children"
+        original = None if command.recovers is None else await self._find(command.recovers)
         order = Order(
             project=command.child.project,
             domain=command.child.domain,
             name=command.child.name,
-            spec=_child_spec(ExecutionSpec.FromString(owner.spec), command.launch_plan, node),
+            spec=_recovering_spec(original, node)
+            if original is not None
+            else _child_spec(ExecutionSpec.FromString(owner.spec), command.launch_plan, node),
             inputs=command.inputs,
         )
         try:
@@ -78,6 +82,13 @@ class ChildExecutions:
             return listing.find_execution(connection, execution)
 
         return await self._database.read(read)
+
+
+def _recovering_spec(original: ExecutionRow, node: NodeExecutionIdentifier) -> ExecutionSpec:
+    """Return the spec of a child that recovers another one: what its parent's original had handed down."""
+    spec = again(original, ExecutionMetadata.RECOVERED)
+    spec.metadata.parent_node_execution.CopyFrom(node)
+    return spec
 
 
 def _child_spec(parent: ExecutionSpec, launch_plan: Identifier, node: NodeExecutionIdentifier) -> ExecutionSpec:

@@ -30,7 +30,7 @@ from hydraflyte.backend.admin.columns import Entity
 from hydraflyte.backend.admin.filters import list_selection, next_token, parse_filters
 from hydraflyte.backend.admin.launching import Launcher, Order
 from hydraflyte.backend.admin.parts import ControlPlaneParts
-from hydraflyte.backend.admin.refusals import InvalidRequest, Missing, NotServed, TooLate
+from hydraflyte.backend.admin.refusals import InvalidRequest, TooLate, missing_execution
 from hydraflyte.backend.ports import ExecutionEndedError
 from hydraflyte.backend.store import listing
 from hydraflyte.backend.store.listing import ExecutionRow
@@ -59,20 +59,24 @@ class ExecutionService:
     async def relaunch(self, request: ExecutionRelaunchRequest) -> ExecutionCreateResponse:
         """RelaunchExecution: the same spec and user inputs again, under another name."""
         source = await self._find(checks.execution_id(request.id))
-        inputs = await self._database.read(lambda _: self._blobs.read_literals(source.user_inputs_uri))
-        spec = ExecutionSpec.FromString(source.spec)
-        spec.metadata.CopyFrom(
-            ExecutionMetadata(
-                mode=ExecutionMetadata.RELAUNCH, reference_execution=convert.execution_identifier(source.id)
-            )
-        )
+        spec = again(source, ExecutionMetadata.RELAUNCH)
         spec.overwrite_cache = request.overwrite_cache
-        order = Order(project=source.id.project, domain=source.id.domain, name=request.name, spec=spec, inputs=inputs)
-        return ExecutionCreateResponse(id=convert.execution_identifier(await self._launcher.launch(order)))
+        return await self._run_again(source, request.name, spec)
 
     async def recover(self, request: ExecutionRecoverRequest) -> ExecutionCreateResponse:
-        """RecoverExecution: not served yet."""
-        raise NotServed("RecoverExecution is not served yet; RelaunchExecution runs all nodes again.")
+        """RecoverExecution: as a relaunch, but what ended well in the original is taken over, not run."""
+        source = await self._find(checks.execution_id(request.id))
+        spec = again(source, ExecutionMetadata.RECOVERED)
+        if request.HasField("metadata"):
+            spec.metadata.ClearField("parent_node_execution")
+            if request.metadata.HasField("parent_node_execution"):
+                spec.metadata.parent_node_execution.CopyFrom(request.metadata.parent_node_execution)
+        return await self._run_again(source, request.name, spec)
+
+    async def _run_again(self, source: ExecutionRow, name: str, spec: ExecutionSpec) -> ExecutionCreateResponse:
+        inputs = await self._database.read(lambda _: self._blobs.read_literals(source.user_inputs_uri))
+        order = Order(project=source.id.project, domain=source.id.domain, name=name, spec=spec, inputs=inputs)
+        return ExecutionCreateResponse(id=convert.execution_identifier(await self._launcher.launch(order)))
 
     async def get(self, request: WorkflowExecutionGetRequest) -> Execution:
         """GetExecution."""
@@ -119,7 +123,7 @@ class ExecutionService:
         if not await self._database.write(
             lambda connection: listing.set_execution_state(connection, execution, request.state, now)
         ):
-            raise _missing(execution)
+            raise missing_execution(execution)
         return ExecutionUpdateResponse()
 
     async def data(self, request: WorkflowExecutionGetDataRequest) -> WorkflowExecutionGetDataResponse:
@@ -130,7 +134,7 @@ class ExecutionService:
     def _read_data(self, connection: sqlite3.Connection, execution: ExecutionId) -> WorkflowExecutionGetDataResponse:
         row = listing.find_execution(connection, execution)
         if row is None:
-            raise _missing(execution)
+            raise missing_execution(execution)
         response = WorkflowExecutionGetDataResponse(full_inputs=self._blobs.read_literals(row.inputs_uri))
         if row.outputs_uri:
             response.full_outputs.CopyFrom(self._blobs.read_literals(row.outputs_uri))
@@ -139,9 +143,13 @@ class ExecutionService:
     async def _find(self, execution: ExecutionId) -> ExecutionRow:
         row = await self._database.read(lambda connection: listing.find_execution(connection, execution))
         if row is None:
-            raise _missing(execution)
+            raise missing_execution(execution)
         return row
 
 
-def _missing(execution: ExecutionId) -> Missing:
-    return Missing(f"missing entity of type execution with identifier {execution}")
+def again(source: ExecutionRow, mode: ExecutionMetadata.ExecutionMode) -> ExecutionSpec:
+    """Return the spec of an execution that runs ``source`` again: its own, with ``source`` as its reference."""
+    spec = ExecutionSpec.FromString(source.spec)
+    spec.metadata.mode = mode
+    spec.metadata.reference_execution.CopyFrom(convert.execution_identifier(source.id))
+    return spec

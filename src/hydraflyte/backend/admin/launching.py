@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from flyteidl.admin.common_pb2 import Labels
-from flyteidl.admin.execution_pb2 import ExecutionSpec, SystemMetadata
+from flyteidl.admin.execution_pb2 import ExecutionMetadata, ExecutionSpec, SystemMetadata
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
 from flyteidl.admin.matchable_resource_pb2 import MatchableResource, MatchingAttributes, WorkflowExecutionConfig
 from flyteidl.core.identifier_pb2 import ResourceType
@@ -22,15 +22,16 @@ from flyteidl.core.literals_pb2 import LiteralMap
 from hydraflyte.backend.admin import checks
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.plan_inputs import merged_inputs
-from hydraflyte.backend.admin.refusals import AlreadyThere, InvalidRequest
+from hydraflyte.backend.admin.refusals import AlreadyThere, InvalidRequest, missing_execution
 from hydraflyte.backend.admin.settings import Settings, resolve
 from hydraflyte.backend.admin.targets import Target, find_target, make_up_workflow
-from hydraflyte.backend.engine.state import ExecutionPlan
+from hydraflyte.backend.engine.state import ExecutionPlan, RecoveredNode
 from hydraflyte.backend.ports import ExecutionExistsError, NewExecution
 from hydraflyte.backend.store import listing, names
 from hydraflyte.backend.store.names import AttributesRow
+from hydraflyte.backend.store.recovering import find_recovered
 from hydraflyte.backend.store.registry import EntityId, EntityKind
-from hydraflyte.identifiers import ExecutionId
+from hydraflyte.identifiers import ExecutionId, NodeId
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _MAX_NAME_LENGTH = 63
@@ -78,8 +79,9 @@ class Launcher:
         target = context.target
         inputs = merged_inputs(target.expected_inputs, target.spec.fixed_inputs, order.inputs)
         settings = resolve(order.spec, target.spec, context.configs)
+        plan = await self._recovering(order, self._plan(execution, context.target, inputs, settings))
         new = NewExecution(
-            plan=self._plan(execution, context.target, inputs, settings),
+            plan=plan,
             spec=self._spec(order, context, settings),
             user_inputs=order.inputs,
             launch_plan=entity.to_message(),
@@ -126,6 +128,20 @@ class Launcher:
             overwrite_cache=settings.overwrite_cache,
             envs={pair.key: pair.value for pair in settings.envs.values},
         )
+
+    async def _recovering(self, order: Order, plan: ExecutionPlan) -> ExecutionPlan:
+        """Return the plan with what the execution takes over, if it is to recover another one."""
+        metadata = order.spec.metadata
+        if metadata.mode != ExecutionMetadata.RECOVERED or not metadata.HasField("reference_execution"):
+            return plan
+        original = checks.execution_id(metadata.reference_execution)
+
+        def read(connection: sqlite3.Connection) -> Mapping[NodeId, RecoveredNode]:
+            if listing.find_execution(connection, original) is None:
+                raise missing_execution(original)
+            return find_recovered(connection, self._parts.blobs, original)
+
+        return replace(plan, recovers=original, recovered=await self._parts.database.read(read))
 
     def _spec(self, order: Order, context: _Context, settings: Settings) -> ExecutionSpec:
         """Return the spec as it is stored and shown: what was asked for, with what was resolved."""
@@ -196,6 +212,8 @@ def _nesting(connection: sqlite3.Connection, spec: ExecutionSpec) -> int:
         return spec.metadata.nesting
     parent = checks.execution_id(spec.metadata.parent_node_execution.execution_id)
     row = listing.find_execution(connection, parent)
+    if row is None and spec.metadata.HasField("reference_execution"):  # run again after its parent was removed
+        return spec.metadata.nesting
     if row is None:
         raise InvalidRequest(f"parent execution {parent} does not exist")
     return ExecutionSpec.FromString(row.spec).metadata.nesting + 1

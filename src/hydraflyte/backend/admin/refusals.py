@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
+from hydraflyte.identifiers import ExecutionId
+
 
 class Refusal(Exception):
     """Base of all refusals.
@@ -45,3 +47,8 @@ class NotServed(Refusal):
 
 class NotAllowed(Refusal):
     """The caller has not shown that it is the owner of this backend."""
+
+
+def missing_execution(execution: ExecutionId) -> Missing:
+    """Return the refusal of a request about an execution that does not exist."""
+    return Missing(f"missing entity of type execution with identifier {execution}")

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from flyteidl.core.literals_pb2 import LiteralMap
 
-from hydraflyte.backend.engine import launchplans, layout, retries, tasks, transitions
+from hydraflyte.backend.engine import launchplans, layout, recovery, retries, tasks, transitions
 from hydraflyte.backend.engine.draft import Draft, story_of
 from hydraflyte.backend.engine.elements import (
     ArrayError,
@@ -25,7 +25,7 @@ from hydraflyte.backend.engine.elements import (
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptStarted, AttemptSucceeded
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.kinds import NodeKind
-from hydraflyte.backend.engine.levels import spec_of
+from hydraflyte.backend.engine.levels import level_of, spec_of
 from hydraflyte.backend.engine.maps import MapSpec
 from hydraflyte.backend.engine.nodeids import item_id
 from hydraflyte.backend.engine.phases import TERMINAL_NODE_PHASES, NodePhase, TaskPhase
@@ -66,7 +66,7 @@ def item_ended(draft: Draft, item: NodeState) -> None:
     array = draft.nodes[item.parent]
     if array.phase in TERMINAL_NODE_PHASES or array.array is None:
         return
-    has_succeeded = item.phase is NodePhase.SUCCEEDED
+    has_succeeded = item.phase in (NodePhase.SUCCEEDED, NodePhase.RECOVERED)
     counts = replace(
         array.array,
         succeeded=array.array.succeeded + has_succeeded,
@@ -116,6 +116,8 @@ def _begin_items(draft: Draft, array: NodeState) -> None:
         if items.gives_elements:
             item = replace(item, inputs=element_inputs(items.array, array.inputs or LiteralMap(), index))
             draft.write(layout.inputs_uri(draft.state, item), item.inputs or LiteralMap())
+        if recovery.take_over(draft, level_of(draft.execution, item), item):
+            continue
         begin_item = launchplans.begin if items.item_kind is NodeKind.LAUNCH_PLAN else tasks.begin
         begin_item(draft, item)
 

@@ -19,7 +19,7 @@ from hydraflyte.backend.engine.elements import element_inputs, item_env
 from hydraflyte.backend.engine.environment import attempt_env
 from hydraflyte.backend.engine.levels import spec_of
 from hydraflyte.backend.engine.nodeids import generated_name
-from hydraflyte.backend.engine.state import ExecutionState, NodeState
+from hydraflyte.backend.engine.state import ExecutionPlan, ExecutionState, NodeState
 from hydraflyte.backend.engine.templates import (
     TemplateError,
     TemplateValues,
@@ -96,19 +96,26 @@ def _template_values(state: ExecutionState, node: NodeState, templates: Sequence
     plan = state.plan
     input_uri = layout.inputs_uri(state, node)
     attempt = attempt_id(state, node)
-    previous = "" if node.attempt == 0 else layout.checkpoint_prefix(plan, replace(attempt, attempt=node.attempt - 1))
     return TemplateValues(
         input=input_uri,
         input_prefix=input_uri.rpartition("/")[0],
         output_prefix=layout.output_prefixes(state, node)[0],
-        raw_output_prefix=layout.raw_output_prefix(plan, attempt),
-        checkpoint_prefix=layout.checkpoint_prefix(plan, attempt),
-        prev_checkpoint_prefix=previous,
+        raw_output_prefix=layout.raw_output_prefix(plan.raw_output_prefix, attempt),
+        checkpoint_prefix=layout.checkpoint_prefix(plan.raw_output_prefix, attempt),
+        prev_checkpoint_prefix=_previous_checkpoints(plan, attempt),
         generated_name=generated_name(attempt),
         task_template_path=template_file_uri(state, node),
         namespace=f"{plan.execution_id.project}-{plan.execution_id.domain}",
         inputs=inputs_of(state, node) if asks_for_inputs(templates) else LiteralMap(),
     )
+
+
+def _previous_checkpoints(plan: ExecutionPlan, attempt: AttemptId) -> str:
+    """Return where the attempt before this one kept its checkpoints; before the first comes what is recovered."""
+    if attempt.attempt:
+        return layout.checkpoint_prefix(plan.raw_output_prefix, replace(attempt, attempt=attempt.attempt - 1))
+    recovered = plan.recovered.get(attempt.node)
+    return "" if recovered is None else recovered.checkpoints
 
 
 def _container(task: TaskTemplate) -> _Container:

@@ -92,13 +92,15 @@ class WriteCache:
 class StartChild:
     """Begin an execution of a launch plan, as a child of ``node``; answered by ChildStarted, then by ChildEnded.
 
-    If the child exists already it is waited for; nothing is begun twice.
+    If the child exists already it is waited for; nothing is begun twice. ``recovers`` is an execution that the child
+    is to recover; if that is gone, or None, the child is a new one.
     """
 
     node: NodeId
     child: ExecutionId
     launch_plan: Identifier
     inputs: LiteralMap
+    recovers: ExecutionId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

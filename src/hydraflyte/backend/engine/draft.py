@@ -11,17 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
-from flyteidl.core.literals_pb2 import LiteralMap
-from flyteidl.core.tasks_pb2 import TaskTemplate
-
 from hydraflyte.backend.engine import retries, transitions
 from hydraflyte.backend.engine.commands import Command
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.graph import WorkflowGraph
 from hydraflyte.backend.engine.levels import Level
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase, NodePhase
-from hydraflyte.backend.engine.state import Admission, ExecutionPlan, ExecutionState, NodeState, Step
+from hydraflyte.backend.engine.state import Admission, ExecutionPlan, ExecutionState, NodeState, Step, Written
 from hydraflyte.backend.engine.transitions import ExecutionCause, NodeCause
 from hydraflyte.identifiers import NodeId
 
@@ -36,7 +32,7 @@ class Draft:
         self._execution = state
         self._nodes: dict[NodeId, NodeState] | None = None  # copied at the first change
         self._commands: list[Command] = []
-        self._writes: dict[str, LiteralMap | TaskTemplate | CompiledWorkflowClosure] = {}
+        self._writes: dict[str, Written] = {}
         self._touched: set[NodeId] = set()
 
     @property
@@ -146,7 +142,7 @@ class Draft:
         """Have ``command`` carried out once the new state is stored."""
         self._commands.append(command)
 
-    def write(self, uri: str, message: LiteralMap | TaskTemplate | CompiledWorkflowClosure) -> None:
+    def write(self, uri: str, message: Written) -> None:
         """Have ``message`` written before the new state is stored."""
         self._writes[uri] = message
 

@@ -23,6 +23,7 @@ from hydraflyte.identifiers import NodeId
 
 _DYNAMIC_PHASES = frozenset({NodePhase.DYNAMIC_RUNNING, NodePhase.FAILING})
 
+_GOOD_PHASES = frozenset({NodePhase.SUCCEEDED, NodePhase.RECOVERED})
 _WAITING_KINDS = frozenset({*SLOT_KINDS, NodeKind.GATE})  # what waits for the world, not for nodes below it
 
 
@@ -51,7 +52,11 @@ def _check_node(state: ExecutionState, node: NodeState) -> None:
     assert node.parent is None or node.parent in state.nodes, f"{about} but its parent is unknown"
     is_ended = node.phase in TERMINAL_NODE_PHASES
     assert is_ended == (node.ended_at is not None), f"{about}, ended at {node.ended_at}"
-    assert (node.phase is NodePhase.SUCCEEDED) == (node.outputs is not None), f"{about}, wrong about outputs"
+    assert (node.phase in _GOOD_PHASES) == (node.outputs is not None), f"{about}, wrong about outputs"
+    if node.phase is NodePhase.RECOVERED:
+        assert state.plan.recovers is not None, f"{about} in an execution that recovers nothing"
+        assert not node.attempts, f"{about} and has attempts"
+        assert node.started_at is None, f"{about} and ran"
     has_failed = node.phase in (NodePhase.FAILED, NodePhase.TIMED_OUT, NodePhase.FAILING, NodePhase.ABORTED)
     assert has_failed == (node.failure is not None), f"{about}, failure {node.failure}"
     assert node.created_at <= node.updated_at, f"{about}, times out of order"
@@ -66,7 +71,8 @@ def _check_attempts(node: NodeState, produced: frozenset[int]) -> None:
     about = f"node {node.node_id} is {node.phase.name}"
     assert node.kind in (NodeKind.TASK, *ARRAY_KINDS) or not node.attempts, f"{about}: only tasks have attempts"
     numbers = [attempt.attempt for attempt in node.attempts]
-    assert numbers == list(range(len(numbers))), f"{about}, attempts {numbers}"
+    first = 1 if numbers and numbers[0] == 1 and 0 in produced else 0  # its workflow was recovered, no attempt made it
+    assert numbers == list(range(first, first + len(numbers))), f"{about}, attempts {numbers}"
     assert not numbers or node.attempt == numbers[-1], f"{about}, attempt {node.attempt} of {numbers}"
     assert node.system_failures <= min(MAX_SYSTEM_FAILURES, len(numbers)), f"{about}, {node.system_failures} lost"
     for attempt in node.attempts[:-1]:
@@ -95,9 +101,9 @@ def _check_edges(state: ExecutionState, node: NodeState) -> None:
     about = f"node {node.node_id} is {node.phase.name}, upstream {[phase.name for phase in phases]}"
     if node.phase is NodePhase.SKIPPED:
         assert all(phase in TERMINAL_NODE_PHASES for phase in phases), about
-        assert any(phase is not NodePhase.SUCCEEDED for phase in phases), about
+        assert any(phase not in _GOOD_PHASES for phase in phases), about
     else:
-        assert all(phase in (NodePhase.SUCCEEDED, NodePhase.RECOVERED) for phase in phases), about
+        assert all(phase in _GOOD_PHASES for phase in phases), about
 
 
 def _check_execution(state: ExecutionState) -> None:
@@ -115,7 +121,7 @@ def _check_execution(state: ExecutionState) -> None:
         assert START_NODE_ID in state.nodes, f"{about} without start-node"
     if state.phase is ExecutionPhase.SUCCEEDED:
         assert state.outputs is not None, f"{about} without outputs"
-        assert state.nodes[END_NODE_ID].phase is NodePhase.SUCCEEDED, f"{about} without end-node"  # type: ignore[index]  # NodeId of a literal
+        assert state.nodes[END_NODE_ID].phase in _GOOD_PHASES, f"{about} without end-node"  # type: ignore[index]  # NodeId of a literal
     if state.phase in (ExecutionPhase.FAILING, ExecutionPhase.FAILED):
         assert state.failure is not None, f"{about} without a failure"
     if state.phase in (ExecutionPhase.ABORTING, ExecutionPhase.ABORTED):

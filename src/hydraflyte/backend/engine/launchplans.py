@@ -73,8 +73,13 @@ def start_command(state: ExecutionState, node: NodeState) -> StartChild:
     assert node.inputs is not None
     launch_plan = spec_of(state, node).launch_plan
     assert launch_plan is not None
+    recovered = state.plan.recovered.get(node.node_id)
     return StartChild(
-        node=node.node_id, child=child_execution(state, node), launch_plan=launch_plan, inputs=node.inputs
+        node=node.node_id,
+        child=child_execution(state, node),
+        launch_plan=launch_plan,
+        inputs=node.inputs,
+        recovers=None if recovered is None else recovered.child,
     )
 
 

@@ -71,18 +71,23 @@ def dynamic_workflow_uri(state: ExecutionState, node: NodeState, attempt: int | 
     return f"{output_prefix(state, node, attempt)}/{DYNAMIC_FILE}"
 
 
+def futures_uri(state: ExecutionState, node: NodeState) -> str:
+    """Return the path of the specification that the current attempt's workflow was compiled from."""
+    return f"{output_prefix(state, node)}/{FUTURES_FILE}"
+
+
 def execution_outputs_uri(plan: ExecutionPlan) -> str:
     """Return the path of the execution's own outputs: those of its end-node."""
     return f"{plan.metadata_prefix}/{END_NODE_ID}/data/0/{OUTPUTS_FILE}"
 
 
-def raw_output_prefix(plan: ExecutionPlan, attempt: AttemptId) -> str:
-    """Return the directory for the attempt's raw data, spread over 1296 two-character shards."""
+def raw_output_prefix(prefix: str, attempt: AttemptId) -> str:
+    """Return the directory for the attempt's raw data below ``prefix``, spread over 1296 two-character shards."""
     name = generated_name(attempt)
     shard = fnv1a_32(name) % (36 * 36)
-    return f"{plan.raw_output_prefix.rstrip('/')}/{_BASE_36[shard // 36]}{_BASE_36[shard % 36]}/{name}"
+    return f"{prefix.rstrip('/')}/{_BASE_36[shard // 36]}{_BASE_36[shard % 36]}/{name}"
 
 
-def checkpoint_prefix(plan: ExecutionPlan, attempt: AttemptId) -> str:
-    """Return the directory for the attempt's checkpoints."""
-    return f"{raw_output_prefix(plan, attempt)}/{CHECKPOINTS_DIR}"
+def checkpoint_prefix(prefix: str, attempt: AttemptId) -> str:
+    """Return the directory for the attempt's checkpoints; ``prefix`` is that of all raw data of the execution."""
+    return f"{raw_output_prefix(prefix, attempt)}/{CHECKPOINTS_DIR}"

@@ -36,7 +36,7 @@ from hydraflyte.backend.engine.events import (
 from hydraflyte.backend.engine.invariants import check_invariants as check_invariants
 from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import level_below, spec_of, top_level
-from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, TaskPhase
+from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import (
     Admission,
     CacheStatus,
@@ -157,7 +157,7 @@ def _abort(draft: Draft, event: AbortRequested) -> None:
 def _recover_task(state: ExecutionState, node: NodeState) -> list[Command]:
     if tasks.is_asking_cache(node):
         return [tasks.look_up_command(node)]
-    if node.cache_status is CacheStatus.CACHE_POPULATED:
+    if node.cache_status is CacheStatus.CACHE_POPULATED and node.phase is NodePhase.SUCCEEDED:
         return [tasks.write_command(node, attempt_id(state, node))]
     if not tasks.is_open(node):
         return []

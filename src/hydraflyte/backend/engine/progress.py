@@ -11,7 +11,7 @@ from dataclasses import replace
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Scalar, Union
 from flyteidl.core.types_pb2 import Error, LiteralType, SimpleType, TypeStructure
 
-from hydraflyte.backend.engine import arrays, closing, gates, launchplans, layout, tasks
+from hydraflyte.backend.engine import arrays, closing, gates, launchplans, layout, recovery, tasks
 from hydraflyte.backend.engine.bindings import BindingResolutionError, resolve
 from hydraflyte.backend.engine.branches import BranchError, choose
 from hydraflyte.backend.engine.draft import Draft
@@ -127,6 +127,13 @@ def _begin(draft: Draft, level: Level, spec_id: str) -> None:
     """Resolve the node's inputs and start it, by its kind."""
     spec = level.workflow.nodes[spec_id]
     node = draft.new_node(level, spec_id)
+    if recovery.take_over(draft, level, node):
+        return
+    produced = recovery.produced_before(draft, node)
+    if produced is not None:
+        node = tasks.workflow_recovered(draft, node, produced)
+        enter(draft, level_below(draft.execution, node), LiteralMap())
+        return
     try:
         inputs = resolve(spec.node.inputs, lambda upstream: _outputs_of(draft, level, upstream))
     except BindingResolutionError as error:

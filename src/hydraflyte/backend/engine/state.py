@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
+from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
 
@@ -23,6 +24,9 @@ from hydraflyte.backend.engine.kinds import SLOT_KINDS
 from hydraflyte.backend.engine.kinds import NodeKind as NodeKind
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
+
+Written = LiteralMap | TaskTemplate | CompiledWorkflowClosure | DynamicJobSpec
+"""What a step may have written to a file."""
 
 
 class CacheStatus(str, Enum):
@@ -39,6 +43,32 @@ class CacheStatus(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredNode:
+    """What the execution being recovered knows of one of its node executions.
+
+    Attributes:
+        inputs: as resolved then. outputs: None if it did not end well, or if its outputs are gone.
+        deck_uri: of its last attempt's deck, or ``""``.
+        checkpoints: directory of its last attempt's checkpoints, or ``""``.
+        workflow: what its last attempt produced, if it is dynamic; job_spec: what that was compiled from.
+        child: the execution that it began, if it is a launch-plan node.
+    """
+
+    phase: NodePhase
+    inputs: LiteralMap | None = None
+    outputs: LiteralMap | None = None
+    deck_uri: str = ""
+    checkpoints: str = ""
+    cache_status: CacheStatus = CacheStatus.CACHE_DISABLED
+    cache_dataset: str = ""
+    cache_tag: str = ""
+    cache_source: AttemptId | None = None
+    workflow: CompiledWorkflowClosure | None = None
+    job_spec: DynamicJobSpec | None = None
+    child: ExecutionId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionPlan:
     """What is fixed when an execution begins.
 
@@ -50,6 +80,9 @@ class ExecutionPlan:
         max_parallelism: most task and launch-plan nodes running at once; 0 means no limit.
         interruptible: the execution's own wish, or None to follow the workflow.
         envs: appended last to the environment of every attempt.
+        recovers: the execution that this one recovers, or None.
+        recovered: what is known of its nodes, by the unique id that the same node has here; read from the store,
+            not kept with the plan.
         graph: ``workflow``, indexed for look-up; derived from it, never given.
     """
 
@@ -62,6 +95,8 @@ class ExecutionPlan:
     interruptible: bool | None = None
     overwrite_cache: bool = False
     envs: Mapping[str, str] = field(default_factory=dict)
+    recovers: ExecutionId | None = None
+    recovered: Mapping[NodeId, RecoveredNode] = field(default_factory=dict, repr=False, compare=False)
     graph: ClosureGraph = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -111,12 +146,12 @@ class NodeState:
         attempt: number of the current attempt (from 0); for nodes other than tasks always 0.
         system_failures: attempts lost to the system so far.
         queued_at: when it was first queued; the active deadline counts from here.
-        inputs: resolved inputs, once known. outputs: once the node SUCCEEDED.
+        inputs: resolved inputs, once known. outputs: once the node SUCCEEDED or was RECOVERED.
         cache_source: who produced the outputs of a CACHE_HIT.
         item: of an array's item, its index; its inputs are those of the array (``attempts.inputs_of``).
         array: of an array node, how far its items are.
         attempts: every attempt so far, in order; an array has one. A QUEUED task node without any waits for
-            CacheAnswered.
+            CacheAnswered. A dynamic task whose workflow was recovered has no first attempt.
     """
 
     node_id: NodeId
@@ -205,5 +240,5 @@ class Step:
 
     state: ExecutionState
     commands: tuple[Command, ...] = ()
-    writes: Mapping[str, LiteralMap | TaskTemplate | CompiledWorkflowClosure] = field(default_factory=dict)
+    writes: Mapping[str, Written] = field(default_factory=dict)
     touched: frozenset[NodeId] = frozenset()

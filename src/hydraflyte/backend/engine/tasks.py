@@ -12,7 +12,7 @@ from datetime import timedelta
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.duration_pb2 import Duration
 
-from hydraflyte.backend.engine import layout, retries, transitions
+from hydraflyte.backend.engine import layout, recovery, retries, transitions
 from hydraflyte.backend.engine.attempts import (
     attempt_id,
     attempt_spec,
@@ -37,7 +37,7 @@ from hydraflyte.backend.engine.graph import NodeSpec
 from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import produced_workflows, spec_of
 from hydraflyte.backend.engine.phases import TERMINAL_NODE_PHASES, TERMINAL_TASK_PHASES, NodePhase, TaskPhase
-from hydraflyte.backend.engine.state import AttemptState, CacheStatus, NodeState
+from hydraflyte.backend.engine.state import AttemptState, CacheStatus, NodeState, RecoveredNode
 from hydraflyte.backend.engine.templates import TemplateError, duration_text
 from hydraflyte.backend.engine.transitions import Cause, NodeCause, TaskCause
 from hydraflyte.identifiers import AttemptId
@@ -51,12 +51,8 @@ def begin(draft: Draft, node: NodeState) -> None:
     assert spec.task is not None
     if needs_template_file(spec.task):
         draft.write(template_file_uri(draft.state, node), spec.task)
-    key = cache_key(spec.task, inputs_of(draft.state, node)) if spec.task.metadata.discoverable else None
-    if key is not None:
-        status = CacheStatus.CACHE_SKIPPED if draft.plan.overwrite_cache else CacheStatus.CACHE_DISABLED
-        node = replace(node, cache_dataset=key.dataset, cache_tag=key.tag, cache_status=status)
-    node = draft.move(replace(node, queued_at=draft.now), Cause.QUEUED)
-    if key is not None and not draft.plan.overwrite_cache:
+    node = draft.move(_with_cache_key(draft, replace(node, queued_at=draft.now), spec), Cause.QUEUED)
+    if node.cache_tag and not draft.plan.overwrite_cache:
         draft.command(look_up_command(node))
     else:
         _start_attempt(draft, node, spec, cause=None)
@@ -130,6 +126,15 @@ def workflow_produced(draft: Draft, event: AttemptProducedWorkflow) -> NodeState
     return draft.move(node, Cause.WORKFLOW_PRODUCED)
 
 
+def workflow_recovered(draft: Draft, node: NodeState, recovered: RecoveredNode) -> NodeState:
+    """Return a dynamic node whose workflow the execution being recovered produced; its children may start now."""
+    node = replace(node, inputs=recovered.inputs or LiteralMap(), queued_at=draft.now, started_at=draft.now)
+    draft.write(layout.inputs_uri(draft.state, node), node.inputs or LiteralMap())
+    node = _with_cache_key(draft, node, spec_of(draft.execution, node))
+    recovery.write_workflow(draft, node, recovered)
+    return draft.move(node, Cause.WORKFLOW_PRODUCED)
+
+
 def children_failed(draft: Draft, node: NodeState, failure: Failure) -> None:
     """End a dynamic node whose workflow failed; only if a child took too long, another attempt is made."""
     if failure.code == retries.ACTIVE_DEADLINE:
@@ -199,6 +204,16 @@ def is_open(node: NodeState) -> bool:
     """Return whether an executor has the node's current attempt."""
     is_over = node.phase in TERMINAL_NODE_PHASES or not node.attempts
     return node.kind is NodeKind.TASK and not is_over and node.attempts[-1].phase not in TERMINAL_TASK_PHASES
+
+
+def _with_cache_key(draft: Draft, node: NodeState, spec: NodeSpec) -> NodeState:
+    """Return the node with the place of its outputs in the catalog, if its task is cacheable."""
+    assert spec.task is not None
+    key = cache_key(spec.task, inputs_of(draft.state, node)) if spec.task.metadata.discoverable else None
+    if key is None:
+        return node
+    status = CacheStatus.CACHE_SKIPPED if draft.plan.overwrite_cache else CacheStatus.CACHE_DISABLED
+    return replace(node, cache_dataset=key.dataset, cache_tag=key.tag, cache_status=status)
 
 
 def _deadlines(node: NodeState, spec: NodeSpec) -> tuple[WakeAt | None, WakeAt] | None:

@@ -47,6 +47,8 @@ class Cause(Enum):
     CHILD_EXECUTION_FAILED = "child execution failed"  # or was aborted, or refused
     REJECTED = "rejected"  # somebody answered no to an approval
     KILLED = "killed"  # aborted, and its process is gone
+    RECOVERED = "recovered"  # taken over from the execution that this one recovers
+    CHILD_OVERDUE = "child overdue"  # the child execution took too long: it is being ended
     RESULT_READY = "result ready"  # end-node reached
     RESULT_STORED = "result stored"
 
@@ -59,6 +61,8 @@ NODE_TRANSITIONS: Mapping[tuple[NodePhase, NodeCause], NodePhase] = {
     (NodePhase.UNDEFINED, Cause.PASSED): NodePhase.SUCCEEDED,
     (NodePhase.UNDEFINED, Cause.QUEUED): NodePhase.QUEUED,
     (NodePhase.UNDEFINED, Cause.ENTERED): NodePhase.RUNNING,
+    (NodePhase.UNDEFINED, Cause.RECOVERED): NodePhase.RECOVERED,
+    (NodePhase.UNDEFINED, Cause.WORKFLOW_PRODUCED): NodePhase.DYNAMIC_RUNNING,  # by the execution being recovered
     (NodePhase.UNDEFINED, Cause.NOT_STARTABLE): NodePhase.FAILED,
     (NodePhase.UNDEFINED, Cause.UPSTREAM_LOST): NodePhase.SKIPPED,
     (NodePhase.QUEUED, CacheAnswered): NodePhase.SUCCEEDED,  # a hit; a miss changes no phase
@@ -81,6 +85,9 @@ NODE_TRANSITIONS: Mapping[tuple[NodePhase, NodeCause], NodePhase] = {
     (NodePhase.QUEUED, Cause.CHILD_EXECUTION_FAILED): NodePhase.FAILED,
     (NodePhase.RUNNING, Cause.CHILD_EXECUTION_SUCCEEDED): NodePhase.SUCCEEDED,
     (NodePhase.RUNNING, Cause.CHILD_EXECUTION_FAILED): NodePhase.FAILED,
+    (NodePhase.RUNNING, Cause.CHILD_OVERDUE): NodePhase.FAILING,
+    (NodePhase.FAILING, Cause.CHILD_EXECUTION_SUCCEEDED): NodePhase.SUCCEEDED,  # it was quicker than its end
+    (NodePhase.FAILING, Cause.CHILD_EXECUTION_FAILED): NodePhase.FAILED,
     (NodePhase.RUNNING, SignalSet): NodePhase.SUCCEEDED,
     (NodePhase.RUNNING, TimePassed): NodePhase.SUCCEEDED,  # a gate that slept
     (NodePhase.RUNNING, Cause.REJECTED): NodePhase.FAILED,

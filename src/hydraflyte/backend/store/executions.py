@@ -11,7 +11,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ from hydraflyte.backend.store import restore
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.catalog import Artifact, find_artifact, put_artifact
 from hydraflyte.backend.store.database import Database
+from hydraflyte.backend.store.recovering import find_recovered
 from hydraflyte.backend.store.registry import EntityId, EntityKind, find_launch_plan, find_task, find_workflow
 from hydraflyte.backend.store.rows import execution_columns, node_columns, task_columns
 from hydraflyte.backend.store.signals import find_signal, open_signal
@@ -340,6 +341,8 @@ def _load(blobs: Blobs, row_id: int, connection: sqlite3.Connection) -> Executio
     assert workflow is not None, "a workflow that has executions is never removed"
     closure = CompiledWorkflowClosure.FromString(workflow.closure)
     plan = restore.plan_of(row, closure, blobs.read_literals(row["inputs_uri"]))
+    if plan.recovers is not None:
+        plan = replace(plan, recovered=find_recovered(connection, blobs, plan.recovers))
     nodes = connection.execute("SELECT * FROM node_executions WHERE execution_id = ? ORDER BY id", (row["id"],))
     tasks = connection.execute(
         "SELECT * FROM task_executions WHERE execution_id = ? ORDER BY node_id, retry_attempt", (row["id"],)

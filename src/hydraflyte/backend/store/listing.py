@@ -128,7 +128,9 @@ _SELECT_NODE = (
     " artifacts.source_node, artifacts.source_attempt"
     " FROM node_executions JOIN executions AS owner ON owner.id = node_executions.execution_id"
     " LEFT JOIN executions AS child ON node_executions.kind = 'launch_plan' AND child.id ="
-    " (SELECT min(id) FROM executions WHERE parent_node_execution_id = node_executions.id)"
+    " coalesce((SELECT min(id) FROM executions WHERE parent_node_execution_id = node_executions.id),"
+    " (SELECT id FROM executions WHERE execution_project = owner.execution_project"
+    " AND execution_domain = owner.execution_domain AND execution_name = node_executions.recovered_child))"
     " LEFT JOIN artifacts ON node_executions.cache_tag != '' AND artifacts.dataset = node_executions.cache_dataset"
     " AND artifacts.tag = node_executions.cache_tag"
 )
@@ -155,6 +157,9 @@ class ItemRow:
     child: ExecutionId | None
 
 
+_TASK_PHASES = {"RECOVERED": "SUCCEEDED"}  # of items without an attempt: recovered, a cache hit, or not yet started
+
+
 def list_items(connection: sqlite3.Connection, execution: ExecutionId, node_id: str) -> list[ItemRow]:
     """Return the items of an array node that have begun, in order."""
     rows = connection.execute(
@@ -174,7 +179,7 @@ def list_items(connection: sqlite3.Connection, execution: ExecutionId, node_id: 
             index=row["item"],
             node_id=row["node_id"],
             retry_attempt=row["attempt"],
-            phase=row["task_phase"] or row["node_phase"],  # without an attempt: a cache hit, or not yet started
+            phase=row["task_phase"] or _TASK_PHASES.get(row["node_phase"], row["node_phase"]),
             cache_status=row["cache_status"],
             logs=tuple((link["name"], link["uri"]) for link in json.loads(row["logs"] or "[]")),
             child=None if row["child_name"] is None else _execution_id(row, "child"),

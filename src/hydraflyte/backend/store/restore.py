@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -42,15 +43,24 @@ def plan_to_json(plan: ExecutionPlan) -> dict[str, Any]:
         "interruptible": plan.interruptible,
         "overwrite_cache": plan.overwrite_cache,
         "envs": dict(plan.envs),
+        "recovers": None if plan.recovers is None else dataclasses.asdict(plan.recovers),
     }
 
 
 def plan_of(row: sqlite3.Row, workflow: CompiledWorkflowClosure, inputs: LiteralMap) -> ExecutionPlan:
-    """Return the plan of a row of ``executions``."""
+    """Return the plan of a row of ``executions``; what it recovers is named, and read by ``recovering``."""
     execution_id = ExecutionId(
         project=row["execution_project"], domain=row["execution_domain"], name=row["execution_name"]
     )
-    return ExecutionPlan(execution_id=execution_id, workflow=workflow, inputs=inputs, **json.loads(row["plan"]))
+    fields = json.loads(row["plan"])
+    recovers = fields.pop("recovers")
+    return ExecutionPlan(
+        execution_id=execution_id,
+        workflow=workflow,
+        inputs=inputs,
+        recovers=None if recovers is None else ExecutionId(**recovers),
+        **fields,
+    )
 
 
 def execution_of(

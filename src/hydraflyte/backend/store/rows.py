@@ -39,8 +39,7 @@ def execution_columns(state: ExecutionState) -> Columns:
 def node_columns(state: ExecutionState, node: NodeState) -> Columns:
     """Return the columns of ``node_executions``, without the ids of other rows."""
     done = node.phase in (NodePhase.SUCCEEDED, NodePhase.RECOVERED)
-    has_deck = bool(node.attempts) and node.attempts[-1].has_deck
-    prefix = layout.output_prefix(state, node)
+    taken_over = state.plan.recovered.get(node.node_id) if node.phase is NodePhase.RECOVERED else None
     return {
         "node_id": node.node_id,
         "spec_node_id": node.spec_node_id,
@@ -55,12 +54,13 @@ def node_columns(state: ExecutionState, node: NodeState) -> Columns:
         "system_failures": node.system_failures,
         "input_uri": layout.inputs_uri(state, node) if node.inputs is not None else "",
         "output_uri": layout.outputs_uri(state, node) if done else "",
-        "deck_uri": f"{prefix}/deck.html" if has_deck else "",
+        "deck_uri": _deck_uri(state, node),
         "dynamic_uri": layout.dynamic_workflow_uri(state, node) if has_produced(state, node) else "",
         "cache_status": node.cache_status.value,
         "cache_dataset": node.cache_dataset,
         "cache_tag": node.cache_tag,
         "cache_source": attempt_to_json(node.cache_source),
+        "recovered_child": taken_over.child.name if taken_over is not None and taken_over.child is not None else "",
         **_error_columns(node.failure),
         **_times("node_execution", node.created_at, node.updated_at),
         "queued_at": to_text(node.queued_at),
@@ -96,6 +96,14 @@ def task_columns(state: ExecutionState, node: NodeState, attempt: AttemptState) 
         "ended_at": to_text(attempt.ended_at),
         "duration": duration_ns(attempt.started_at, attempt.ended_at),
     }
+
+
+def _deck_uri(state: ExecutionState, node: NodeState) -> str:
+    if node.phase is NodePhase.RECOVERED:
+        recovered = state.plan.recovered.get(node.node_id)
+        return "" if recovered is None else recovered.deck_uri
+    has_deck = bool(node.attempts) and node.attempts[-1].has_deck
+    return f"{layout.output_prefix(state, node)}/{layout.DECK_FILE}" if has_deck else ""
 
 
 def attempt_to_json(attempt: AttemptId | None) -> str:

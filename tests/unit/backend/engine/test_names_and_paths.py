@@ -54,11 +54,10 @@ def test_paths_follow_from_ids() -> None:
 
 
 def test_each_attempt_has_its_own_raw_data_in_a_shard() -> None:
-    work = task("work")
-    execution_plan = plan(compiled(workflow("w", [task_node("n0", work, x=given("x"))]), [work]))
-    attempt = AttemptId(execution=execution_plan.execution_id, node=NodeId("n0"), attempt=1)
+    execution = ExecutionId(project="p", domain="d", name="e1")
+    attempt = AttemptId(execution=execution, node=NodeId("n0"), attempt=1)
 
-    _, root, shard, name = layout.raw_output_prefix(execution_plan, attempt).split("/")
+    _, root, shard, name = layout.raw_output_prefix("/raw", attempt).split("/")
 
     assert (root, len(shard), name) == ("raw", 2, "e1-n0-1")
-    assert layout.checkpoint_prefix(execution_plan, attempt) == f"/raw/{shard}/e1-n0-1/_flytecheckpoints"
+    assert layout.checkpoint_prefix("/raw", attempt) == f"/raw/{shard}/e1-n0-1/_flytecheckpoints"
