@@ -107,12 +107,17 @@ class SecretFiles:
         return True
 
     def _path(self, name: SecretName) -> Path:
-        if not name.is_sound:
-            raise ConfigError(
-                f"{name.group!r}, {name.key!r} cannot name a secret.",
-                hint="use letters, digits, '-', '_' and '.', beginning with a letter or digit.",
-            )
+        check_name(name)
         return self._folder.joinpath(*name.parts)
+
+
+def check_name(name: SecretName) -> None:
+    """Raise ConfigError if a secret cannot have this name."""
+    if not name.is_sound:
+        raise ConfigError(
+            f"{str(name)!r} cannot name a secret.",
+            hint="use letters, digits, '-', '_' and '.', beginning with a letter or digit.",
+        )
 
 
 def _name_of(parts: tuple[str, ...]) -> SecretName | None:

@@ -15,7 +15,12 @@ from dataclasses import dataclass, replace
 from flyteidl.admin.common_pb2 import Labels
 from flyteidl.admin.execution_pb2 import ExecutionMetadata, ExecutionSpec, SystemMetadata
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
-from flyteidl.admin.matchable_resource_pb2 import MatchableResource, MatchingAttributes, WorkflowExecutionConfig
+from flyteidl.admin.matchable_resource_pb2 import (
+    MatchableResource,
+    MatchingAttributes,
+    TaskResourceAttributes,
+    WorkflowExecutionConfig,
+)
 from flyteidl.core.identifier_pb2 import ResourceType
 from flyteidl.core.literals_pb2 import LiteralMap
 
@@ -56,6 +61,7 @@ class _Context:
     target: Target
     project_labels: Labels
     configs: tuple[WorkflowExecutionConfig, ...]
+    task_resources: TaskResourceAttributes
     nesting: int
 
 
@@ -78,7 +84,7 @@ class Launcher:
         context = await self._context(order, entity)
         target = context.target
         inputs = merged_inputs(target.expected_inputs, target.spec.fixed_inputs, order.inputs)
-        settings = resolve(order.spec, target.spec, context.configs)
+        settings = resolve(order.spec, target.spec, context.configs, context.task_resources)
         plan = await self._recovering(order, self._plan(execution, context.target, inputs, settings))
         new = NewExecution(
             plan=plan,
@@ -127,6 +133,8 @@ class Launcher:
             interruptible=settings.interruptible,
             overwrite_cache=settings.overwrite_cache,
             envs={pair.key: pair.value for pair in settings.envs.values},
+            resource_defaults=settings.resource_defaults,
+            resource_limits=settings.resource_limits,
         )
 
     async def _recovering(self, order: Order, plan: ExecutionPlan) -> ExecutionPlan:
@@ -180,22 +188,31 @@ def _read_context(connection: sqlite3.Connection, order: Order, entity: EntityId
         return None
     _check_concurrency(connection, entity, target.spec)
     project = names.find_project(connection, order.project)
-    asked = AttributesRow(
-        project=order.project,
-        domain=order.domain,
-        workflow=target.workflow.name,
-        resource_type=MatchableResource.WORKFLOW_EXECUTION_CONFIG,
-        attributes=b"",
-    )
+    config = MatchableResource.WORKFLOW_EXECUTION_CONFIG
     return _Context(
         target=target,
         project_labels=Labels.FromString(project.labels) if project else Labels(),
         configs=tuple(
-            MatchingAttributes.FromString(row.attributes).workflow_execution_config
-            for row in names.matching_attributes(connection, asked)
+            each.workflow_execution_config for each in _attributes(connection, order, target.workflow.name, config)
         ),
+        task_resources=_task_resources(connection, order, target.workflow.name),
         nesting=_nesting(connection, order.spec),
     )
+
+
+def _task_resources(connection: sqlite3.Connection, order: Order, workflow: str) -> TaskResourceAttributes:
+    """Return the most specific defaults and limits; flyteadmin merges no levels here."""
+    found = _attributes(connection, order, workflow, MatchableResource.TASK_RESOURCE)
+    return found[0].task_resource_attributes if found else TaskResourceAttributes()
+
+
+def _attributes(connection: sqlite3.Connection, order: Order, workflow: str, kind: int) -> list[MatchingAttributes]:
+    """Return what was set for this kind, the most specific first."""
+    asked = AttributesRow(
+        project=order.project, domain=order.domain, workflow=workflow, resource_type=kind, attributes=b""
+    )
+    rows = names.matching_attributes(connection, asked)
+    return [MatchingAttributes.FromString(row.attributes) for row in rows]
 
 
 def _check_concurrency(connection: sqlite3.Connection, entity: EntityId, spec: LaunchPlanSpec) -> None:

@@ -5,13 +5,13 @@ The one rule: per field, the first source that sets it wins, with its whole valu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flyteidl.admin.common_pb2 import Annotations, Envs, Labels
 from flyteidl.admin.execution_pb2 import ExecutionSpec
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
-from flyteidl.admin.matchable_resource_pb2 import WorkflowExecutionConfig
+from flyteidl.admin.matchable_resource_pb2 import TaskResourceAttributes, TaskResourceSpec, WorkflowExecutionConfig
 from flyteidl.core.security_pb2 import Identity, SecurityContext
 
 DEFAULT_MAX_PARALLELISM = 25
@@ -33,14 +33,22 @@ class Settings:
     labels: Labels = field(default_factory=Labels)
     annotations: Annotations = field(default_factory=Annotations)
     envs: Envs = field(default_factory=Envs)
+    resource_defaults: Mapping[str, str] = field(default_factory=dict)
+    resource_limits: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolve(spec: ExecutionSpec, launch_plan: LaunchPlanSpec, configs: Sequence[WorkflowExecutionConfig]) -> Settings:
+def resolve(
+    spec: ExecutionSpec,
+    launch_plan: LaunchPlanSpec,
+    configs: Sequence[WorkflowExecutionConfig],
+    resources: TaskResourceAttributes | None = None,
+) -> Settings:
     """Return the settings of an execution.
 
     Args:
         spec: as the caller sent it.
         configs: matchable attributes that apply, the most specific first.
+        resources: defaults and limits for its tasks, if any are set.
     """
     sources: tuple[Source, ...] = (spec, launch_plan, *configs)
     return Settings(
@@ -56,7 +64,13 @@ def resolve(spec: ExecutionSpec, launch_plan: LaunchPlanSpec, configs: Sequence[
         labels=next((each.labels for each in sources if each.labels.values), Labels()),
         annotations=next((each.annotations for each in sources if each.annotations.values), Annotations()),
         envs=next((each.envs for each in sources if each.envs.values), Envs()),
+        resource_defaults=_amounts(resources.defaults) if resources is not None else {},
+        resource_limits=_amounts(resources.limits) if resources is not None else {},
     )
+
+
+def _amounts(spec: TaskResourceSpec) -> dict[str, str]:
+    return {name: text for name in ("cpu", "memory", "gpu") if (text := getattr(spec, name))}
 
 
 def _security_context(spec: ExecutionSpec, launch_plan: LaunchPlanSpec, sources: Sequence[Source]) -> SecurityContext:

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 
-from hydraflyte.backend.engine import layout
+from hydraflyte.backend.engine import layout, pods
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.elements import element_inputs, item_env
 from hydraflyte.backend.engine.environment import attempt_env
@@ -29,7 +29,6 @@ from hydraflyte.backend.engine.templates import (
 )
 from hydraflyte.identifiers import AttemptId
 
-_PRIMARY_CONTAINER_KEY = "primary_container_name"
 _BUNDLE_OPTION = "--additional-distribution"
 
 
@@ -66,6 +65,8 @@ def attempt_spec(state: ExecutionState, node: NodeState, task: TaskTemplate) -> 
         output_prefix=layout.output_prefix(state, node),
         raw_output_prefix=values.raw_output_prefix,
         bundle_uri=_option(argv, _BUNDLE_OPTION),
+        resource_defaults=state.plan.resource_defaults,
+        resource_limits=state.plan.resource_limits,
     )
 
 
@@ -124,39 +125,27 @@ def _container(task: TaskTemplate) -> _Container:
         templates = (*task.container.command, *task.container.args)
         return _Container(templates=templates, env={pair.key: pair.value for pair in task.container.env})
     if target == "k8s_pod":
-        return _primary_container(task)
+        return _of_pod(task)
     raise TemplateError(f"a task of type {task.type!r} has no container to run")
 
 
-def _primary_container(task: TaskTemplate) -> _Container:
-    wanted = task.k8s_pod.primary_container_name or task.config.get(_PRIMARY_CONTAINER_KEY, "")
-    containers = [item.struct_value for item in _list(task.k8s_pod.pod_spec, "containers")]
-    named = [container for container in containers if _text(container, "name") == wanted]
-    if not named:
-        raise TemplateError(f"the pod has no container {wanted!r} (primary_container_name)")
-    container = named[0]
+def _of_pod(task: TaskTemplate) -> _Container:
+    container = pods.primary_container(task)
+    if container is None:
+        raise TemplateError(f"the pod has no container {pods.primary_container_name(task)!r} (primary_container_name)")
     return _Container(
         templates=(*_strings(container, "command"), *_strings(container, "args")), env=_pod_env(container)
     )
 
 
 def _strings(container: Struct, key: str) -> tuple[str, ...]:
-    return tuple(item.string_value for item in _list(container, key))
+    return tuple(item.string_value for item in pods.list_of(container, key))
 
 
 def _pod_env(container: Struct) -> dict[str, str]:
     """Return the container's plain variables; ``valueFrom`` means something only inside Kubernetes."""
-    pairs = [item.struct_value for item in _list(container, "env")]
-    return {_text(pair, "name"): _text(pair, "value") for pair in pairs if "valueFrom" not in pair.fields}
-
-
-def _list(struct: Struct, key: str) -> Sequence[Value]:
-    # `in` first: indexing a protobuf map adds the missing key to it
-    return struct.fields[key].list_value.values if key in struct.fields else ()
-
-
-def _text(struct: Struct, key: str) -> str:
-    return struct.fields[key].string_value if key in struct.fields else ""
+    pairs = [item.struct_value for item in pods.list_of(container, "env")]
+    return {pods.text_of(pair, "name"): pods.text_of(pair, "value") for pair in pairs if "valueFrom" not in pair.fields}
 
 
 def _option(argv: tuple[str, ...], name: str) -> str:

@@ -14,6 +14,7 @@ from flyteidl.core.identifier_pb2 import Identifier
 from flyteidl.core.tasks_pb2 import TaskTemplate
 from flyteidl.core.workflow_pb2 import Node, WorkflowMetadata, WorkflowTemplate
 
+from hydraflyte.backend.engine import pods
 from hydraflyte.backend.engine.bindings import promised_output, promises_in
 from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.kinds import NodeKind, kind_of
@@ -196,6 +197,8 @@ def _task_of(node: Node, tasks: Mapping[str, TaskTemplate]) -> TaskTemplate | No
         if overrides.HasField("resources"):
             changed.container.resources.CopyFrom(overrides.resources)
         changed.container.image = overrides.container_image or changed.container.image
+    elif changed.HasField("k8s_pod") and overrides.HasField("resources"):
+        pods.set_resources(changed, overrides.resources)
     if overrides.HasField("extended_resources"):
         changed.extended_resources.CopyFrom(overrides.extended_resources)
     if overrides.HasField("pod_template"):

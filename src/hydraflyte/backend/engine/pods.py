@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flyteidl.core.tasks_pb2 import TaskTemplate
+from flyteidl.core.tasks_pb2 import Resources, TaskTemplate
 from google.protobuf.struct_pb2 import Struct, Value
 
+_NAMES = {Resources.CPU: "cpu", Resources.MEMORY: "memory", Resources.GPU: "nvidia.com/gpu"}
 _PRIMARY_CONTAINER_KEY = "primary_container_name"
 
 
@@ -20,6 +21,19 @@ def primary_container(task: TaskTemplate) -> Struct | None:
     wanted = primary_container_name(task)
     containers = [item.struct_value for item in list_of(task.k8s_pod.pod_spec, "containers")]
     return next((container for container in containers if text_of(container, "name") == wanted), None)
+
+
+def set_resources(task: TaskTemplate, resources: Resources) -> None:
+    """Give the container that runs the task these requests and limits instead of its own."""
+    container = primary_container(task)
+    if container is None:
+        return
+    for side in ("requests", "limits"):
+        entries = getattr(resources, side)
+        if entries:
+            amounts = {_NAMES.get(entry.name, ""): entry.value for entry in entries}
+            amounts.pop("", None)
+            container.get_or_create_struct("resources").get_or_create_struct(side).update(amounts)
 
 
 def list_of(struct: Struct, key: str) -> Sequence[Value]:

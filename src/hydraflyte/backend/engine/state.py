@@ -80,6 +80,8 @@ class ExecutionPlan:
         max_parallelism: most task and launch-plan nodes running at once; 0 means no limit.
         interruptible: the execution's own wish, or None to follow the workflow.
         envs: appended last to the environment of every attempt.
+        resource_defaults: quantities (``cpu``, ``memory``, ``gpu``) for tasks that state none.
+        resource_limits: the most of each that a task gets.
         recovers: the execution that this one recovers, or None.
         recovered: what is known of its nodes, by the unique id that the same node has here; read from the store,
             not kept with the plan.
@@ -95,6 +97,8 @@ class ExecutionPlan:
     interruptible: bool | None = None
     overwrite_cache: bool = False
     envs: Mapping[str, str] = field(default_factory=dict)
+    resource_defaults: Mapping[str, str] = field(default_factory=dict)
+    resource_limits: Mapping[str, str] = field(default_factory=dict)
     recovers: ExecutionId | None = None
     recovered: Mapping[NodeId, RecoveredNode] = field(default_factory=dict, repr=False, compare=False)
     graph: ClosureGraph = field(init=False, repr=False, compare=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from hydraflyte.backend.engine.events import LogLink
@@ -63,6 +65,19 @@ def prepare(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True)
     for name in ("work", "tmp"):
         (directory / name).mkdir(mode=0o700)
+
+
+def prepare_checkpoint(argv: Sequence[str]) -> None:
+    """Make the folder of the previous attempt's checkpoint if that attempt never wrote one.
+
+    flytekit tells the task that there is a previous checkpoint, and fails if its folder is not there.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    for option, value in pairwise(argv):
+        if option == "--prev-checkpoint" and os.path.isabs(value):
+            os.makedirs(value, mode=0o700, exist_ok=True)
 
 
 def remove_scratch(directory: Path) -> None:

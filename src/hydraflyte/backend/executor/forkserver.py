@@ -184,6 +184,7 @@ class ForkServerExecutor:
             python = environment.choose_interpreter(spec.env, default=self._python)
             directory = attempts.attempt_dir(self._home, spec.attempt)
             attempts.prepare(directory)
+            attempts.prepare_checkpoint(spec.argv)
             self._live[key].mount = mount = self._mounts.mount(spec.task)
         except (environment.InterpreterError, attempts.UnsafeNameError) as error:
             return results.fail_for_good(spec.attempt, code=results.BAD_TASK_DEFINITION, message=_in_one_text(error))

@@ -43,6 +43,8 @@ def plan_to_json(plan: ExecutionPlan) -> dict[str, Any]:
         "interruptible": plan.interruptible,
         "overwrite_cache": plan.overwrite_cache,
         "envs": dict(plan.envs),
+        "resource_defaults": dict(plan.resource_defaults),
+        "resource_limits": dict(plan.resource_limits),
         "recovers": None if plan.recovers is None else dataclasses.asdict(plan.recovers),
     }
 
