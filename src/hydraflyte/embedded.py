@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydraflyte.catch_up import CatchUp
 from hydraflyte.errors import BackendStartError
 from hydraflyte.home import Home, RunningBackend
 
@@ -34,6 +35,7 @@ class BackendOptions:
         host: loopback address to listen on.
         python: interpreter for tasks that do not name one; None means this one.
         auth: False lets every local process in (``--no-auth``).
+        catch_up: what becomes of fire times that schedules missed, for launch plans that do not say.
         cpus: processors that tasks may ask for, as a quantity; None means those of the machine.
         memory: memory that tasks may ask for, as a quantity; None means that of the machine.
         gpus: devices that tasks may ask for, a number or ids; None means those found.
@@ -43,13 +45,14 @@ class BackendOptions:
     host: str = "127.0.0.1"
     python: str | None = None
     auth: bool = True
+    catch_up: CatchUp = CatchUp.LAST
     cpus: str | None = None
     memory: str | None = None
     gpus: str | None = None
 
     def as_arguments(self) -> list[str]:
         """Return the options as arguments of ``hydraflyte up``."""
-        arguments = ["--host", self.host]
+        arguments = ["--host", self.host, f"--catch-up={self.catch_up.value}"]
         for name in ("port", "python", "cpus", "memory", "gpus"):
             if getattr(self, name) is not None:
                 arguments.append(f"--{name}={getattr(self, name)}")

@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
-from enum import Enum
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -51,21 +50,6 @@ _UNITS: Mapping[int, timedelta] = {
 }
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
 _WEEKDAYS = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
-
-
-CATCH_UP_ANNOTATION = "hydraflyte.org/catch-up"
-"""Annotation of a launch plan that chooses what the embedded backend does about its missed fire times."""
-
-
-class CatchUp(str, Enum):
-    """What becomes of fire times that passed while the backend was down or the machine asleep."""
-
-    none = "none"
-    """Nothing: they are left out."""
-    last = "last"
-    """The last one of a schedule is made up for."""
-    all = "all"
-    """Each is made up for, in order and never many at once."""
 
 
 class FireRule(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from flyteidl.admin.execution_pb2 import ExecutionSpec
@@ -68,6 +69,7 @@ class NewExecution:
         launch_plan: id of the launch plan, or of the task for a single-task execution (``spec.launch_plan``).
         workflow: id of the workflow that runs (``.flytegen.…`` for a single task).
         tags: (key, value) pairs to be found by: labels as they are, tags with an empty value.
+        most_open: how many executions of the launch plan's name may be open, this one included; 0 for any number.
     """
 
     plan: ExecutionPlan
@@ -76,6 +78,7 @@ class NewExecution:
     launch_plan: Identifier
     workflow: Identifier
     tags: tuple[tuple[str, str], ...] = ()
+    most_open: int = 0
 
 
 class ExecutionControl(Protocol):
@@ -86,6 +89,7 @@ class ExecutionControl(Protocol):
 
         Raises:
             ExecutionExistsError: the name is taken in this project and domain; nothing was changed.
+            TooManyOpenError: as many executions of the launch plan are open as may be; nothing was changed.
         """
         ...
 
@@ -119,12 +123,34 @@ class ChildLauncher(Protocol):
         ...
 
 
+class ScheduledLauncher(Protocol):
+    """Begins the executions of schedules. Implemented by the API, and by a scripted one in the scheduler's tests."""
+
+    async def launch_scheduled(self, launch_plan: Identifier, scheduled_at: datetime) -> str:
+        """Begin the execution of this fire time through the same checks as any other; returns its name.
+
+        Returns once it is durable, or if it was begun before: one fire time has one execution.
+
+        Raises:
+            FireRefusedError: no execution begins for it, now or later.
+        """
+        ...
+
+
+class FireRefusedError(Exception):
+    """A fire time begins no execution; the text says why."""
+
+
 class ChildRefusedError(Exception):
     """The child execution cannot be begun; the text says why."""
 
 
 class ExecutionExistsError(Exception):
     """An execution of this name exists already."""
+
+
+class TooManyOpenError(Exception):
+    """The launch plan's limit of open executions is reached."""
 
 
 class ExecutionNotFoundError(Exception):

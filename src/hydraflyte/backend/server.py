@@ -27,6 +27,7 @@ from hydraflyte import __version__
 from hydraflyte.backend.addresses import Addresses, reserve
 from hydraflyte.backend.admin.children import ChildExecutions
 from hydraflyte.backend.admin.parts import ControlPlaneParts
+from hydraflyte.backend.admin.scheduled import ScheduledExecutions
 from hydraflyte.backend.admin.service import build_server
 from hydraflyte.backend.admin.signing import verify
 from hydraflyte.backend.console.app import HttpParts, build_app
@@ -38,6 +39,7 @@ from hydraflyte.backend.executor.attempts import log_path
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
 from hydraflyte.backend.executor.machine import survey
 from hydraflyte.backend.loop import ExecutionLoop
+from hydraflyte.backend.scheduler.scheduler import Scheduler
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.executions import ExecutionStore
@@ -98,6 +100,8 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         blobs = Blobs(home.blobs)
         loop = ExecutionLoop(store=ExecutionStore(database=database, blobs=blobs), executor=executor, clock=clock)
         stack.push_async_callback(loop.close)
+        scheduler = Scheduler(database=database, clock=clock, catch_up=options.catch_up)
+        stack.push_async_callback(scheduler.close)
 
         control_plane = ControlPlaneParts(
             database=database,
@@ -110,8 +114,10 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             console_url=f"{addresses.http_url}/console",
             principal=_owner_name(),
             token=token,
+            schedules_changed=scheduler.wake,
         )
         await loop.open(children=ChildExecutions(control_plane))
+        scheduler.open(ScheduledExecutions(control_plane))
         server = build_server(control_plane)
         _listen(server, f"unix:{home.socket}", hint="remove the file if no backend runs.")
         _listen(server, addresses.endpoint, hint="choose another port with --port, or stop what listens there.")

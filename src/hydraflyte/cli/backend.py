@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+from hydraflyte.catch_up import CatchUp
 from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, running_backend
 from hydraflyte.embedded import BackendOptions, start_backend, stop_backend
 from hydraflyte.errors import BackendStartError, HydraFlyteError
@@ -28,6 +29,14 @@ def add_verbs(verbs: Verbs) -> None:
         "--gpus", metavar="DEVICES", help="GPUs to hand out: a number, or ids such as 0,3 (default: those found)"
     )
     up.add_argument("--no-auth", action="store_true", help="let every local process in, without a token")
+    up.add_argument(
+        "--catch-up",
+        choices=[each.value for each in CatchUp],
+        default=CatchUp.LAST.value,
+        metavar="CHOICE",
+        help="missed fire times of schedules: `none` leaves them out, `last` makes up for the last one, `all` for each"
+        " (default: %(default)s)",
+    )
     up.add_argument("--foreground", action="store_true", help="serve in this process until interrupted")
     up.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     add_home(up)
@@ -104,6 +113,7 @@ def _settings(options: argparse.Namespace) -> BackendOptions:
         host=options.host,
         python=python,
         auth=not options.no_auth,
+        catch_up=CatchUp(options.catch_up),
         cpus=options.cpus,
         memory=options.memory,
         gpus=options.gpus,

@@ -33,7 +33,7 @@ from hydraflyte.backend.admin.filters import list_selection
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.plan_inputs import expected_inputs
 from hydraflyte.backend.admin.refusals import InvalidRequest, Missing
-from hydraflyte.backend.admin.schedules import check_schedule, schedule_type
+from hydraflyte.backend.admin.schedules import check_activation, check_schedule, schedule_type
 from hydraflyte.backend.store import registry
 from hydraflyte.backend.store.registry import EntityId, EntityKind, LaunchPlanRow, WorkflowRow
 
@@ -44,6 +44,7 @@ class LaunchPlanService:
     def __init__(self, parts: ControlPlaneParts) -> None:
         self._database = parts.database
         self._clock = parts.clock
+        self._schedules_changed = parts.schedules_changed
 
     async def create(self, request: LaunchPlanCreateRequest) -> LaunchPlanCreateResponse:
         """CreateLaunchPlan: always INACTIVE."""
@@ -111,10 +112,13 @@ class LaunchPlanService:
         # flytectl activates schedules without a resource type, and flyteadmin lets it (launch_plan_manager.go).
         entity = checks.entity_id(request.id, EntityKind.LAUNCH_PLAN, strict=request.state == INACTIVE)
         row = await self._find(entity)
+        if request.state == ACTIVE:
+            check_activation(LaunchPlanSpec.FromString(row.spec))
         now = self._clock.now()
         await self._database.write(
             lambda connection: registry.set_launch_plan_state(connection, row, request.state, now)
         )
+        self._schedules_changed()
         return LaunchPlanUpdateResponse()
 
     async def _find(self, entity: EntityId) -> LaunchPlanRow:

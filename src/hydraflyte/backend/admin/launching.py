@@ -31,7 +31,7 @@ from hydraflyte.backend.admin.refusals import AlreadyThere, InvalidRequest, miss
 from hydraflyte.backend.admin.settings import Settings, resolve
 from hydraflyte.backend.admin.targets import Target, find_target, make_up_workflow
 from hydraflyte.backend.engine.state import ExecutionPlan, RecoveredNode
-from hydraflyte.backend.ports import ExecutionExistsError, NewExecution
+from hydraflyte.backend.ports import ExecutionExistsError, NewExecution, TooManyOpenError
 from hydraflyte.backend.store import listing, names
 from hydraflyte.backend.store.names import AttributesRow
 from hydraflyte.backend.store.recovering import find_recovered
@@ -93,12 +93,15 @@ class Launcher:
             launch_plan=entity.to_message(),
             workflow=target.workflow.to_message(),
             tags=tuple(_tags(order.spec, settings)),
+            most_open=target.spec.concurrency_policy.max,
         )
         try:
             # A client that gives up meanwhile must not leave an execution that is stored but not driven.
             await asyncio.shield(self._parts.control.create(new))
         except ExecutionExistsError:
             raise AlreadyThere(f"execution {execution} exists already") from None
+        except TooManyOpenError as error:
+            raise AlreadyThere(str(error)) from None
         return execution
 
     def _name(self, order: Order) -> ExecutionId:

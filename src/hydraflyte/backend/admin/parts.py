@@ -24,6 +24,7 @@ class ControlPlaneParts:
         principal: the owner's name, recorded as who created or ended an execution; ``""`` when nobody has to
             show a token.
         token: bearer token for calls over TCP, or None when none is asked for.
+        schedules_changed: told when a launch plan was activated or deactivated.
         hold_reads: whether GetExecution of a running execution is held for clients that poll.
     """
 
@@ -37,4 +38,5 @@ class ControlPlaneParts:
     console_url: str = ""
     principal: str = ""
     token: str | None = None
+    schedules_changed: Callable[[], None] = lambda: None
     hold_reads: bool = True

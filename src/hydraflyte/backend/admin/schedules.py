@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
-from flyteidl.admin.schedule_pb2 import FixedRateUnit
 from flyteidl.core.interface_pb2 import ParameterMap
 from flyteidl.core.types_pb2 import SimpleType
 
 from hydraflyte.backend.admin.refusals import InvalidRequest
-
-_DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
-_EVERY = re.compile(r"@every (\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+")
-_CRON_FIELD = re.compile(r"(\*|\?|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?")
+from hydraflyte.catch_up import CATCH_UP_ANNOTATION, CatchUp
+from hydraflyte.errors import ScheduleError
+from hydraflyte.fire_times import read_schedule
 
 
 def schedule_type(spec: LaunchPlanSpec) -> str:
@@ -23,19 +19,19 @@ def schedule_type(spec: LaunchPlanSpec) -> str:
 
 
 def check_schedule(spec: LaunchPlanSpec, expected: ParameterMap) -> None:
-    """Check the schedule, if there is one: it parses, and it can run without anybody giving inputs.
+    """Check the schedule, if there is one: it can be read, and it can run without anybody giving inputs.
 
     Raises:
-        InvalidRequest: the expression is malformed, an input stays open, or the time argument does not fit.
+        InvalidRequest: the expression is malformed, an input stays open, the time argument does not fit, or the
+            annotation about missed fire times has an unknown value.
     """
+    _check_catch_up(spec)
     schedule = spec.entity_metadata.schedule
     kind = schedule.WhichOneof("ScheduleExpression")
     if kind is None:
         return
-    if kind == "cron_schedule" and not _is_cron(schedule.cron_schedule.schedule):
-        raise InvalidRequest(f"{schedule.cron_schedule.schedule!r} is not a cron schedule of five fields")
-    if kind == "rate" and (schedule.rate.value == 0 or schedule.rate.unit not in FixedRateUnit.values()):
-        raise InvalidRequest("a fixed rate needs a value above 0 and a unit of MINUTE, HOUR or DAY")
+    if kind != "cron_expression":  # flyteadmin stores those and refuses them when they are activated
+        _check_readable(spec)
     argument = schedule.kickoff_time_input_arg
     if argument:
         _check_time_argument(argument, expected)
@@ -44,15 +40,32 @@ def check_schedule(spec: LaunchPlanSpec, expected: ParameterMap) -> None:
             raise InvalidRequest(f"a scheduled launch plan needs a default or fixed value for input {name!r}")
 
 
+def check_activation(spec: LaunchPlanSpec) -> None:
+    """Check that the schedule, if there is one, can be fired.
+
+    Raises:
+        InvalidRequest: it is written in the older syntax that no scheduler reads.
+    """
+    if schedule_type(spec) != "NONE":
+        _check_readable(spec)
+
+
+def _check_readable(spec: LaunchPlanSpec) -> None:
+    try:
+        read_schedule(spec.entity_metadata.schedule)
+    except ScheduleError as error:
+        raise InvalidRequest(f"{error.message} {error.hint}") from error
+
+
+def _check_catch_up(spec: LaunchPlanSpec) -> None:
+    chosen = spec.annotations.values.get(CATCH_UP_ANNOTATION)
+    known = [each.value for each in CatchUp]
+    if chosen is not None and chosen not in known:
+        raise InvalidRequest(f"annotation {CATCH_UP_ANNOTATION} is {chosen!r}; it may be {', '.join(known)}")
+
+
 def _check_time_argument(argument: str, expected: ParameterMap) -> None:
     if argument not in expected.parameters:
         raise InvalidRequest(f"the schedule's kickoff time argument {argument!r} is not an open input")
     if expected.parameters[argument].var.type.simple != SimpleType.DATETIME:
         raise InvalidRequest(f"the schedule's kickoff time argument {argument!r} must be of type datetime")
-
-
-def _is_cron(text: str) -> bool:
-    if text.startswith("@"):
-        return text in _DESCRIPTORS or _EVERY.fullmatch(text) is not None
-    fields = text.split()
-    return len(fields) == 5 and all(_CRON_FIELD.fullmatch(part) for field in fields for part in field.split(","))

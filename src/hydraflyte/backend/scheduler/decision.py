@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from hydraflyte.fire_times import CatchUp, FireRule
+from hydraflyte.catch_up import CatchUp
+from hydraflyte.fire_times import FireRule
 
 ON_TIME = timedelta(seconds=30)
 """How late a fire time may be and still counts as met; what is later was missed."""
@@ -55,11 +56,11 @@ def decide(rule: FireRule, *, anchor: datetime, now: datetime, catch_up: CatchUp
     missed = rule.last_between(anchor, now - ON_TIME)
     on_time = tuple(islice(_between(rule, missed or anchor, now), MOST_AT_ONCE))
     begin = on_time
-    if missed is not None and catch_up is CatchUp.all:
+    if missed is not None and catch_up is CatchUp.ALL:
         room = max(0, MOST_AT_ONCE - open_executions)
         begin = tuple(islice(_between(rule, anchor, now), room))
     elif missed is not None:
-        is_made_up_for = catch_up is CatchUp.last and not on_time
+        is_made_up_for = catch_up is CatchUp.LAST and not on_time
         begin, anchor = ((missed,), anchor) if is_made_up_for else (on_time, missed)
     after = rule.next_after(begin[-1] if begin else anchor)
     return Decision(begin=begin, anchor=anchor, look_again_at=None if after is None else max(after, now + _SOON))

@@ -27,11 +27,12 @@ from hydraflyte.backend.engine.events import Event
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase
 from hydraflyte.backend.engine.state import ExecutionState, Step
-from hydraflyte.backend.ports import ExecutionExistsError, NewExecution
+from hydraflyte.backend.ports import ExecutionExistsError, NewExecution, TooManyOpenError
 from hydraflyte.backend.store import restore
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.catalog import Artifact, find_artifact, put_artifact
 from hydraflyte.backend.store.database import Database
+from hydraflyte.backend.store.listing import count_open_executions
 from hydraflyte.backend.store.recovering import find_recovered
 from hydraflyte.backend.store.registry import EntityId, EntityKind, find_launch_plan, find_task, find_workflow
 from hydraflyte.backend.store.rows import execution_columns, node_columns, task_columns
@@ -95,6 +96,7 @@ class ExecutionStore:
 
         Raises:
             ExecutionExistsError: the name is taken; nothing was changed.
+            TooManyOpenError: as many executions of the launch plan are open as may be; nothing was changed.
         """
         if await self.exists(new.plan.execution_id):
             raise ExecutionExistsError(str(new.plan.execution_id))
@@ -191,6 +193,7 @@ def _insert(connection: sqlite3.Connection, new: NewExecution, state: ExecutionS
         "parent_node_execution_id": _parent_row_id(connection, new.spec.metadata),
         "plan": json.dumps(restore.plan_to_json(plan)),
     }
+    _check_room(connection, new)
     try:
         _put(connection, "executions", columns, keys=())
     except sqlite3.IntegrityError as error:
@@ -200,6 +203,15 @@ def _insert(connection: sqlite3.Connection, new: NewExecution, state: ExecutionS
         "INSERT OR IGNORE INTO execution_tags (execution_id, key, value) VALUES (?, ?, ?)",
         [(row_id, key, value) for key, value in new.tags],
     )
+
+
+def _check_room(connection: sqlite3.Connection, new: NewExecution) -> None:
+    """Two requests may have found room for one execution: what counts is what is open when it is stored."""
+    if not new.most_open:
+        return
+    plan = new.launch_plan
+    if count_open_executions(connection, plan.project, plan.domain, plan.name) >= new.most_open:
+        raise TooManyOpenError(f"{plan.name} allows {new.most_open} executions at a time")
 
 
 def _save_all(connection: sqlite3.Connection, changes: Iterable[Change], now: datetime) -> None:

@@ -211,7 +211,10 @@ def insert_launch_plan(connection: sqlite3.Connection, plan: LaunchPlanRow) -> L
 
 
 def set_launch_plan_state(connection: sqlite3.Connection, plan: LaunchPlanRow, state: int, now: datetime) -> None:
-    """Set the state; when it becomes active (1), the version of that name that was active no longer is."""
+    """Set the state; when it becomes active (1), the version of that name that was active no longer is.
+
+    One that is in this state already keeps the time of its change: a fixed rate counts from there.
+    """
     at = to_text(now)
     if state == 1:
         connection.execute(
@@ -219,7 +222,9 @@ def set_launch_plan_state(connection: sqlite3.Connection, plan: LaunchPlanRow, s
             " WHERE project = ? AND domain = ? AND name = ? AND state = 1 AND id != ?",
             (at, plan.id.project, plan.id.domain, plan.id.name, plan.row_id),
         )
-    connection.execute("UPDATE launch_plans SET state = ?, updated_at = ? WHERE id = ?", (state, at, plan.row_id))
+    connection.execute(
+        "UPDATE launch_plans SET state = ?, updated_at = ? WHERE id = ? AND state != ?", (state, at, plan.row_id, state)
+    )
 
 
 def list_tasks(connection: sqlite3.Connection, selection: Selection) -> list[TaskRow]:

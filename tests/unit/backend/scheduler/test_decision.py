@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydraflyte.backend.scheduler.decision import MOST_AT_ONCE, Decision, decide
-from hydraflyte.fire_times import CatchUp, read_schedule
+from hydraflyte.catch_up import CatchUp
+from hydraflyte.fire_times import read_schedule
 
 HOURLY = read_schedule(Schedule(cron_schedule=CronSchedule(schedule="@hourly")))
 MINUTELY = read_schedule(Schedule(cron_schedule=CronSchedule(schedule="* * * * *")))
@@ -106,7 +107,7 @@ def test_a_clock_adjusted_a_little_backwards_begins_nothing_twice() -> None:
 
 def test_a_clock_that_was_far_ahead_does_not_silence_a_schedule() -> None:
     decision = decide(
-        HOURLY, anchor=at("12:00:00") + timedelta(days=365), now=at("12:10:00"), catch_up=CatchUp.all, open_executions=0
+        HOURLY, anchor=at("12:00:00") + timedelta(days=365), now=at("12:10:00"), catch_up=CatchUp.ALL, open_executions=0
     )
 
     assert decision == Decision(begin=(), anchor=at("12:10:00"), look_again_at=at("13:00:00"))
@@ -136,7 +137,7 @@ def test_when_all_are_made_up_for_none_is_lost(pauses) -> None:
 
     for pause in [*pauses, *[1] * 300]:
         now += timedelta(seconds=pause)
-        decision = decide(MINUTELY, anchor=anchor, now=now, catch_up=CatchUp.all, open_executions=0)
+        decision = decide(MINUTELY, anchor=anchor, now=now, catch_up=CatchUp.ALL, open_executions=0)
         begun += decision.begin
         anchor = decision.begin[-1] if decision.begin else decision.anchor
 

@@ -1,0 +1,1 @@
+"""Messages about ended executions, and the loop that delivers them."""
