@@ -34,10 +34,12 @@ from hydraflyte.backend.console.app import HttpParts, build_app
 from hydraflyte.backend.console.guard import OwnerCheck, console_key
 from hydraflyte.backend.console.logs import Logs
 from hydraflyte.backend.console.pages import Pages
+from hydraflyte.backend.console.sessions import Sessions
 from hydraflyte.backend.console.transfer import Transfers
 from hydraflyte.backend.executor.attempts import log_path
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
 from hydraflyte.backend.executor.machine import survey
+from hydraflyte.backend.gateway.routes import gateway_routes
 from hydraflyte.backend.loop import ExecutionLoop
 from hydraflyte.backend.scheduler.scheduler import Scheduler
 from hydraflyte.backend.store.blobs import Blobs
@@ -134,6 +136,8 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             logs=Logs(find=lambda attempt, stream: log_path(home.root, attempt, stream), owner=owner),
             pages=Pages(database=database, blobs=blobs, owner=owner),
             hosts=addresses.http_hosts,
+            sessions=Sessions(owner=owner),
+            further=gateway_routes(control_plane),
         )
         await stack.enter_async_context(_http_server(build_app(parts), http_socket))
         write_private(home.client_config, _client_config(home, addresses, with_token=options.auth))

@@ -6,15 +6,20 @@ The server runs on its own thread and loop, so that blocking clients (flytekit's
 import asyncio
 import contextlib
 import shutil
+import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import grpc
+import httpx2
 import pytest
+import uvicorn
 from flyteidl.admin.execution_pb2 import ExecutionCreateRequest
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanCreateRequest
 from flyteidl.admin.task_pb2 import TaskCreateRequest
@@ -23,12 +28,17 @@ from flyteidl.core.identifier_pb2 import Identifier, ResourceType
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
 from flyteidl.core.types_pb2 import SimpleType
 from flyteidl.service import admin_pb2_grpc, auth_pb2_grpc, dataproxy_pb2_grpc, identity_pb2_grpc, signal_pb2_grpc
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from hydraflyte.backend.admin.children import ChildExecutions
+from hydraflyte.backend.admin.dynamics import compile_futures
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.service import build_server
+from hydraflyte.backend.console.guard import HostOriginGuard
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptStarted, AttemptSucceeded, LogLink
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
+from hydraflyte.backend.gateway.routes import gateway_routes
 from hydraflyte.backend.loop import ExecutionLoop
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -150,7 +160,7 @@ def serving(home, **changes):
             principal="ada",
         )
         parts = replace(parts, **changes)
-        await loop.open(children=ChildExecutions(parts))
+        await loop.open(children=ChildExecutions(parts), compile_futures=partial(compile_futures, parts.database))
         server = build_server(parts)
         address = f"unix:{home}/api.sock"
         server.add_insecure_port(address)
@@ -179,6 +189,25 @@ def serving(home, **changes):
         thread.join(timeout=10)
         server_loop.close()
         database.close()
+
+
+@contextlib.contextmanager
+def serving_http(plane):
+    """Serve the HTTP side of a running control plane on a free port; gives an HTTP client for it."""
+    with socket.socket(proto=socket.IPPROTO_TCP) as bound:  # for asyncio to turn Nagle off
+        bound.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{bound.getsockname()[1]}"
+        app = Starlette(
+            routes=list(gateway_routes(plane.parts)), middleware=[Middleware(HostOriginGuard, hosts={host})]
+        )
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+        serving = asyncio.run_coroutine_threadsafe(server.serve(sockets=[bound]), plane.loop)
+        with httpx2.Client(base_url=f"http://{host}", timeout=10) as client:
+            while not server.started and not serving.done():
+                time.sleep(0.005)
+            yield client
+        server.should_exit = True
+        serving.result(timeout=10)
 
 
 @contextlib.contextmanager
@@ -213,6 +242,26 @@ def plane(short_home):
 def serve(short_home):
     """Start control planes with other parts: ``with serve(token=…) as plane``."""
     return lambda **changes: serving(short_home, **changes)
+
+
+@pytest.fixture
+def http(plane):
+    """An HTTP client of the control plane's gateway."""
+    with serving_http(plane) as client:
+        yield client
+
+
+@pytest.fixture
+def serve_http():
+    """Serve the HTTP side of any control plane: ``with serve_http(plane) as client``."""
+    return serving_http
+
+
+@pytest.fixture(scope="module")
+def shared_http(shared_plane):
+    """An HTTP client of the module's control plane."""
+    with serving_http(shared_plane) as client:
+        yield client
 
 
 @pytest.fixture

@@ -86,13 +86,17 @@ def test_descriptions_are_kept_with_the_version(register, admin):
     assert admin.GetTask(ObjectGetRequest(id=request.id)).short_description == "doubles"
 
 
-def test_tasks_get_tolerates_a_missing_resource_type_and_workflows_get_does_not(register, admin, refused):
+def test_a_resource_type_may_be_left_out_where_the_method_says_it(register, admin, refused):
     register.everything()
-    untyped = {"project": "flytesnacks", "domain": "development", "version": "v1"}
+    left_out = {"project": "flytesnacks", "domain": "development", "name": "main", "version": "v1"}
 
-    assert admin.GetTask(ObjectGetRequest(id={**untyped, "name": "double"})).id.name == "double"
-    code, _ = refused(admin.GetWorkflow, ObjectGetRequest(id={**untyped, "name": "main"}))
-    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    for get in (admin.GetWorkflow, admin.GetLaunchPlan):
+        assert get(ObjectGetRequest(id=left_out)).id.name == "main"
+        code, _ = refused(get, ObjectGetRequest(id={**left_out, "resource_type": ResourceType.TASK}))
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+    other = {**left_out, "name": "double", "resource_type": ResourceType.WORKFLOW}
+    assert admin.GetTask(ObjectGetRequest(id=other)).id.name == "double"
 
 
 def test_creating_in_an_unknown_project_or_domain_is_an_invalid_argument(register, admin, refused):

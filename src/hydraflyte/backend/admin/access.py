@@ -14,7 +14,7 @@ import grpc
 from grpc.aio import ServerInterceptor, ServicerContext
 
 OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "flyteidl.service.AuthMetadataService"})
-_REFUSAL = "this backend asks for its token; use the client config whose path `hydraflyte config` prints"
+REFUSAL = "this backend asks for its token; use the client config whose path `hydraflyte config` prints"
 
 # Requests, answers and handlers are of whatever service is called: gRPC has no narrower type for them.
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]]
@@ -74,7 +74,7 @@ def _stream_handler(handler: Any) -> Any:
 
 async def _require_owner(context: ServicerContext[Any, Any]) -> None:
     if not is_owner(context.peer()):
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, _REFUSAL)
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, REFUSAL)
 
 
 def _bytes(value: str | bytes) -> bytes:

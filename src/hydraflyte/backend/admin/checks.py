@@ -60,6 +60,18 @@ def entity_id(identifier: Identifier, kind: EntityKind, *, strict: bool = True) 
     return EntityId.of(kind, identifier)
 
 
+def implied_entity_id(identifier: Identifier, kind: EntityKind) -> EntityId:
+    """Return the id of one version where the method says what it is of: then the resource type may be left out.
+
+    Over HTTP it always is (flyteadmin's rpc/adminservice fills it in for the same methods).
+
+    Raises:
+        InvalidRequest: a part is missing, or the resource type is another one.
+    """
+    is_left_out = identifier.resource_type == ResourceType.UNSPECIFIED
+    return entity_id(identifier, kind, strict=not is_left_out)
+
+
 _TYPES = frozenset(ResourceType.values())
 
 

@@ -68,7 +68,7 @@ class LaunchPlanService:
 
     async def get(self, request: ObjectGetRequest) -> LaunchPlan:
         """GetLaunchPlan."""
-        entity = checks.entity_id(request.id, EntityKind.LAUNCH_PLAN)
+        entity = checks.implied_entity_id(request.id, EntityKind.LAUNCH_PLAN)
         return convert.launch_plan(await self._find(entity))
 
     async def get_active(self, request: ActiveLaunchPlanRequest) -> LaunchPlan:
@@ -109,8 +109,10 @@ class LaunchPlanService:
         """UpdateLaunchPlan: activate (and so deactivate the active version of that name) or deactivate."""
         if request.state not in (ACTIVE, INACTIVE):
             raise InvalidRequest(f"state {request.state} is unknown")
-        # flytectl activates schedules without a resource type, and flyteadmin lets it (launch_plan_manager.go).
-        entity = checks.entity_id(request.id, EntityKind.LAUNCH_PLAN, strict=request.state == INACTIVE)
+        if request.state == ACTIVE:  # flyteadmin only logs another resource type then (launch_plan_manager.go)
+            entity = checks.entity_id(request.id, EntityKind.LAUNCH_PLAN, strict=False)
+        else:
+            entity = checks.implied_entity_id(request.id, EntityKind.LAUNCH_PLAN)
         row = await self._find(entity)
         if request.state == ACTIVE:
             check_activation(LaunchPlanSpec.FromString(row.spec))

@@ -149,7 +149,7 @@ class NodeService:
 
 def _task_execution_id(identifier: TaskExecutionIdentifier) -> tuple[ExecutionId, str, int]:
     """Return the execution, the node and the attempt; the task's own id must be whole but does not select."""
-    checks.entity_id(identifier.task_id, EntityKind.TASK)
+    checks.implied_entity_id(identifier.task_id, EntityKind.TASK)
     execution, node_id = checks.node_id(identifier.node_execution_id)
     return execution, node_id, identifier.retry_attempt
 

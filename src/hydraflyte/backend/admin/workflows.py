@@ -64,7 +64,7 @@ class WorkflowService:
 
     async def get(self, request: ObjectGetRequest) -> Workflow:
         """GetWorkflow: the whole compiled closure."""
-        entity = checks.entity_id(request.id, EntityKind.WORKFLOW)
+        entity = checks.implied_entity_id(request.id, EntityKind.WORKFLOW)
         row = await self._database.read(lambda connection: registry.find_workflow(connection, entity))
         if row is None:
             raise Missing(f"missing entity of type WORKFLOW with identifier {entity}")

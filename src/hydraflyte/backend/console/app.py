@@ -1,33 +1,41 @@
-"""The HTTP side as one Starlette application: signed transfers, logs, the console.
+"""The HTTP side as one Starlette application: signed transfers, logs, the console, and routes of other rooms.
 
 A list of routes and the guard around them; every handler is a method of a part that is passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from hydraflyte.backend.console.guard import HostOriginGuard
 from hydraflyte.backend.console.logs import Logs
 from hydraflyte.backend.console.pages import Pages
+from hydraflyte.backend.console.sessions import Sessions
 from hydraflyte.backend.console.transfer import Transfers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpParts:
-    """What the application is made of. ``hosts`` are the ``host:port`` texts that name this server."""
+    """What the application is made of.
+
+    Attributes:
+        hosts: the ``host:port`` texts that name this server.
+        further: routes of other rooms, behind the same guard.
+    """
 
     transfers: Transfers
     logs: Logs
     pages: Pages
     hosts: Collection[str]
+    sessions: Sessions
+    further: Sequence[BaseRoute] = ()
 
 
 def build_app(parts: HttpParts) -> Starlette:
@@ -43,6 +51,9 @@ def build_app(parts: HttpParts) -> Starlette:
             Route("/console", parts.pages.executions),
             Route("/console/projects/{project}/executions", parts.pages.executions),
             Route(execution, parts.pages.execution),
+            Route("/login", parts.sessions.login),
+            Route("/logout", parts.sessions.logout),
+            *parts.further,
         ],
         middleware=[Middleware(HostOriginGuard, hosts=parts.hosts)],
     )

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_COOKIE = "hydraflyte_console"
+COOKIE = "hydraflyte_console"
 
 
 def console_key(token: str) -> str:
@@ -76,14 +76,14 @@ class OwnerCheck:
 
     def _knows_secret(self, request: Request) -> bool:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        return _same(bearer, self._token or "") or _same(request.cookies.get(_COOKIE), self._key)
+        return _same(bearer, self._token or "") or _same(request.cookies.get(COOKIE), self._key)
 
     def _sign_in(self, request: Request) -> Response:
         """Set the cookie and send the browser to the same page without the key in its address."""
         rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "key"]
         target = request.url.path + (f"?{urlencode(rest)}" if rest else "")
         response = RedirectResponse(target, status_code=303)
-        response.set_cookie(_COOKIE, self._key, httponly=True, samesite="strict", path="/")
+        response.set_cookie(COOKIE, self._key, httponly=True, samesite="strict", path="/")
         return response
 
 
