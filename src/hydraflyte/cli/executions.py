@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import io
-import shutil
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from hydraflyte.cli.logs import Follower, Stream, copy_log, log_text
 from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, running_backend
 from hydraflyte.errors import ExecutionError
 from hydraflyte.home import RunningBackend
@@ -37,6 +34,7 @@ def add_verbs(verbs: Verbs) -> None:
 
     logs = actions.add_parser("logs", help="what its tasks printed")
     logs.add_argument("--node", metavar="ID", help="only this node")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the execution ends")
     logs.set_defaults(run=run_logs)
 
     cancel = actions.add_parser("cancel", help="terminate it")
@@ -91,27 +89,41 @@ def run_show(options: argparse.Namespace) -> int:
 
 
 def run_logs(options: argparse.Namespace) -> int:
-    """Print what every attempt wrote, each block under a heading."""
+    """Print what every attempt wrote, each block under a heading; with ``-f`` as it is written."""
     from hydraflyte.cli.connection import admin_of
 
     running = running_backend(options)
     token = home_of(options).token()
     with admin_of(running) as admin:
         execution = _get_execution(admin, options)
-        blocks = list(_log_blocks(admin, execution, options.node))
-    if options.node is not None and not blocks:
+        if options.follow:
+            _follow_logs(admin, options, Follower(token, as_json=options.json))
+            return 0
+        streams = list(_streams(admin, execution, options.node))
+    if options.node is not None and not streams:
         raise ExecutionError(
             f"Node {options.node!r} of {options.name} has no logs.",
             hint=f"`hydraflyte executions show {options.name}` lists its nodes.",
         )
     if options.json:
-        print_json([{**block, "text": _log_text(str(block["uri"]), token)} for block in blocks])
+        print_json([_stream_facts(stream) | {"text": log_text(stream.uri, token)} for stream in streams])
         return 0
-    for block in blocks:
-        print(f"==> {block['node']} attempt {block['attempt']} {block['stream']} <==", flush=True)
-        _copy_log(str(block["uri"]), token, sys.stdout.buffer)
+    for stream in streams:
+        print(stream.heading, flush=True)
+        copy_log(stream.uri, token, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     return 0
+
+
+def _follow_logs(admin: AdminServiceStub, options: argparse.Namespace, follower: Follower) -> None:
+    from flyteidl.core.execution_pb2 import WorkflowExecution as CoreExecution
+
+    ended = {CoreExecution.SUCCEEDED, CoreExecution.FAILED, CoreExecution.ABORTED, CoreExecution.TIMED_OUT}
+    execution = _get_execution(admin, options)
+    follower.follow(
+        lambda: _streams(admin, execution, options.node),
+        lambda: _get_execution(admin, options).closure.phase in ended,
+    )
 
 
 def run_cancel(options: argparse.Namespace) -> int:
@@ -159,38 +171,26 @@ def _tasks(admin: AdminServiceStub, node: NodeExecution) -> list[TaskExecution]:
     return list(admin.ListTaskExecutions(request).task_executions)
 
 
-def _log_blocks(admin: AdminServiceStub, execution: Execution, only_node: str | None) -> Iterator[dict[str, Any]]:
+def _streams(admin: AdminServiceStub, execution: Execution, only_node: str | None) -> Iterator[Stream]:
+    from flyteidl.core.execution_pb2 import TaskExecution as CoreTask
+
+    ended = {CoreTask.SUCCEEDED, CoreTask.FAILED, CoreTask.ABORTED}
     for node in _nodes(admin, execution):
         if only_node not in (None, node.id.node_id):
             continue
         for task in _tasks(admin, node):
             for link in task.closure.logs:
-                yield {
-                    "node": node.id.node_id,
-                    "attempt": task.id.retry_attempt,
-                    "stream": link.name,
-                    "uri": link.uri,
-                }
+                yield Stream(
+                    node=node.id.node_id,
+                    attempt=task.id.retry_attempt,
+                    name=link.name,
+                    uri=link.uri,
+                    is_complete=task.closure.phase in ended,
+                )
 
 
-def _copy_log(uri: str, token: str, target: IO[bytes]) -> None:
-    """Copy a captured stream to ``target``, piece by piece: logs can be large. Nothing captured is no error."""
-    request = urllib.request.Request(uri, headers={"Authorization": f"Bearer {token}"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: a proxy cannot reach it
-    try:
-        with opener.open(request, timeout=30) as response:
-            shutil.copyfileobj(response, target)
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
-            raise ExecutionError(
-                f"The log {uri} cannot be read: {error}.", hint="is the backend the one that ran it?"
-            ) from error
-
-
-def _log_text(uri: str, token: str) -> str:
-    buffer = io.BytesIO()
-    _copy_log(uri, token, buffer)
-    return buffer.getvalue().decode("utf-8", errors="replace")
+def _stream_facts(stream: Stream) -> dict[str, Any]:
+    return {"node": stream.node, "attempt": stream.attempt, "stream": stream.name, "uri": stream.uri}
 
 
 def _data(admin: AdminServiceStub, execution: Execution) -> tuple[dict[str, Any], dict[str, Any]]:
