@@ -13,7 +13,7 @@ from flyteidl.core.literals_pb2 import Literal, LiteralMap
 from flyteidl.core.types_pb2 import LiteralType
 
 from hydraflyte.backend.admin.refusals import InvalidRequest
-from hydraflyte.backend.compiler.castable import is_castable
+from hydraflyte.backend.compiler.fitting import is_fitting
 from hydraflyte.backend.compiler.literal_types import literal_type
 from hydraflyte.backend.compiler.wiring import type_text
 
@@ -103,5 +103,5 @@ def _misfit(what: str, value: Literal, wanted: LiteralType) -> Iterator[str]:
     given = literal_type(value)
     if given is None:
         yield f"{what} has no value"
-    elif not is_castable(given, wanted):
+    elif not is_fitting(value, wanted):
         yield f"{what} is of type {type_text(given)}, which does not fit {type_text(wanted)}"

@@ -1,4 +1,4 @@
-"""What a workflow refers to: the tasks and launch plans that must be fetched before it can be compiled. Pure."""
+"""What a workflow refers to, and must be fetched before it can be compiled. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from hydraflyte.backend.store.registry import EntityId, EntityKind
 
 def referenced(templates: Iterable[WorkflowTemplate]) -> tuple[EntityId, ...]:
     """Return every task and launch plan that a node refers to, each once, in the order met."""
-    found: dict[EntityId, None] = {}
-    for template in templates:
-        for node in template.nodes:
-            found |= dict.fromkeys(_references(node))
-        if template.HasField("failure_node"):
-            found |= dict.fromkeys(_references(template.failure_node))
-    return tuple(found)
+    found = dict.fromkeys(entity for template in templates for entity in _references_in(template))
+    return tuple(entity for entity in found if entity.kind is not EntityKind.WORKFLOW)
+
+
+def sub_workflows_of(template: WorkflowTemplate) -> tuple[EntityId, ...]:
+    """Return every workflow that a node of ``template`` runs as a sub-workflow, each once, in the order met."""
+    found = dict.fromkeys(_references_in(template))
+    return tuple(entity for entity in found if entity.kind is EntityKind.WORKFLOW)
+
+
+def _references_in(template: WorkflowTemplate) -> Iterator[EntityId]:
+    for node in template.nodes:
+        yield from _references(node)
+    if template.HasField("failure_node"):
+        yield from _references(template.failure_node)
 
 
 def _references(node: Node) -> Iterator[EntityId]:
@@ -26,6 +34,8 @@ def _references(node: Node) -> Iterator[EntityId]:
             yield EntityId.of(EntityKind.TASK, node.task_node.reference_id)
         case "workflow_node" if node.workflow_node.WhichOneof("reference") == "launchplan_ref":
             yield EntityId.of(EntityKind.LAUNCH_PLAN, node.workflow_node.launchplan_ref)
+        case "workflow_node" if node.workflow_node.WhichOneof("reference") == "sub_workflow_ref":
+            yield EntityId.of(EntityKind.WORKFLOW, node.workflow_node.sub_workflow_ref)
         case "branch_node":
             for arm in _arms(node):
                 yield from _references(arm)

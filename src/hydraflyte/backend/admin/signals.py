@@ -19,7 +19,7 @@ from hydraflyte.backend.admin.columns import Entity
 from hydraflyte.backend.admin.filters import list_selection, next_token
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.refusals import InvalidRequest, Missing
-from hydraflyte.backend.compiler.castable import is_castable
+from hydraflyte.backend.compiler.fitting import is_fitting
 from hydraflyte.backend.compiler.literal_types import literal_type
 from hydraflyte.backend.compiler.wiring import type_text
 from hydraflyte.backend.store import listing, signals
@@ -74,7 +74,7 @@ class SignalService:
         if row is None:
             raise InvalidRequest(f"execution {execution} has no signal {signal_id!r} (yet)")
         given = literal_type(request.value)
-        if given is None or not is_castable(given, row.type):
+        if given is None or not is_fitting(request.value, row.type):
             found = "no value" if given is None else type_text(given)
             raise InvalidRequest(f"signal {signal_id!r} is {type_text(row.type)} but was set to {found}")
         now = self._clock.now()

@@ -28,6 +28,7 @@ from hydraflyte.backend.admin.digests import digest
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.references import referenced
 from hydraflyte.backend.admin.refusals import InvalidRequest, Missing
+from hydraflyte.backend.admin.sub_workflows import with_registered
 from hydraflyte.backend.store import registry
 from hydraflyte.backend.store.registry import EntityId, EntityKind, WorkflowRow
 
@@ -43,9 +44,12 @@ class WorkflowService:
         """CreateWorkflow."""
         entity = checks.entity_id(request.id, EntityKind.WORKFLOW)
         template = _checked_template(entity, request.spec)
-        needed = referenced([template, *request.spec.sub_workflows])
+        sub_workflows = await self._database.read(
+            lambda connection: with_registered(connection, template, request.spec.sub_workflows)
+        )
+        needed = referenced([template, *sub_workflows])
         found = await self._database.read(lambda connection: compiling.fetch(connection, needed))
-        closure = compiling.compile_closure(template, request.spec.sub_workflows, found)
+        closure = compiling.compile_closure(template, sub_workflows, found)
         row = self._row(entity, request.spec, closure)
         stored = await self._database.read(lambda connection: registry.find_workflow(connection, entity))
         if stored is None:

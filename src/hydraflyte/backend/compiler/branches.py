@@ -40,6 +40,20 @@ def _name_arms(branch: Node) -> None:
         _name_arms(arm)
 
 
+def unname_arms(template: WorkflowTemplate) -> None:
+    """Give every arm back the id that :func:`name_arms` found."""
+    for node in template.nodes:
+        _unname_arms(node)
+    if template.HasField("failure_node"):
+        _unname_arms(template.failure_node)
+
+
+def _unname_arms(branch: Node) -> None:
+    for arm in arms_of(branch):
+        _unname_arms(arm)
+        arm.id = arm.id.removeprefix(f"{branch.id}-")
+
+
 def check_branch(node: Node, sources: Sources, problems: Problems) -> None:
     """Note arms without a node, conditions that cannot be evaluated, inputs bound to nothing, a missing default."""
     block = node.branch_node.if_else
