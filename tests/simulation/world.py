@@ -20,6 +20,7 @@ from flyteidl.core.workflow_pb2 import Node, WorkflowTemplate
 from tests.unit.backend.workflows import (
     INT,
     NONE,
+    PLAN,
     approve_node,
     array_node,
     array_over,
@@ -47,6 +48,7 @@ from tests.unit.backend.workflows import (
 )
 
 from hydraflyte.backend.compiler.dynamic import compile_dynamic
+from hydraflyte.backend.compiler.interfaces import Registered
 from hydraflyte.backend.engine import layout, machine
 from hydraflyte.backend.engine.commands import (
     AbortAttempt,
@@ -76,7 +78,7 @@ from hydraflyte.backend.engine.events import (
     TimePassed,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
-from hydraflyte.backend.engine.graph import WorkflowGraph
+from hydraflyte.backend.engine.graph import WorkflowGraph, entity_key
 from hydraflyte.backend.engine.levels import produced_workflows
 from hydraflyte.backend.engine.phases import (
     TERMINAL_EXECUTION_PHASES,
@@ -281,10 +283,14 @@ class World:
         nodes: list[Node] = []
         for number in range(self.rng.randrange(1, 4)):
             source = ref(self.rng.choice(nodes).id) if nodes and self.rng.random() < 0.5 else const(number)
+            if self.rng.random() < 0.2:
+                nodes.append(plan_node(f"dn{number}", x=source))
+                continue
             timeout_s = self.rng.choice([0, 10])
             nodes.append(task_node(f"dn{number}", self.rng.choice(tasks), timeout_s=timeout_s, x=source))
         spec = DynamicJobSpec(nodes=nodes, tasks=tasks, outputs=bind({"o0": ref(self.rng.choice(nodes).id)}))
-        return compile_dynamic(spec, attempt, variables({"o0": INT}))
+        registered = Registered(launch_plans={entity_key(PLAN.identifier): PLAN})
+        return compile_dynamic(spec, attempt, variables({"o0": INT}), registered)
 
     def _abort(self, attempt: AttemptId) -> None:
         process = self.processes.pop(attempt, None)

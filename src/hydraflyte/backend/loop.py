@@ -12,11 +12,12 @@ import contextlib
 import errno
 import logging
 import sqlite3
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import Literal
 
 from hydraflyte.backend.children import Children, insisting
@@ -34,7 +35,9 @@ from hydraflyte.backend.engine.commands import (
 )
 from hydraflyte.backend.engine.events import (
     AbortRequested,
+    AttemptFailed,
     AttemptLost,
+    AttemptProducedWorkflow,
     CacheAnswered,
     Event,
     ExecutionRequested,
@@ -48,15 +51,19 @@ from hydraflyte.backend.ports import (
     ChildLauncher,
     ExecutionEndedError,
     ExecutionNotFoundError,
+    FuturesWritten,
     NewExecution,
     TaskExecutor,
 )
 from hydraflyte.backend.store.executions import Change, ExecutionStore
 from hydraflyte.clock import Clock
+from hydraflyte.errors import CompilationError
 from hydraflyte.identifiers import ExecutionId
 
 log = logging.getLogger(__name__)
 
+CompileFutures = Callable[[FuturesWritten], Awaitable[CompiledWorkflowClosure]]
+DYNAMIC_BUILD_FAILED = "DynamicWorkflowBuildFailed"
 _RETRY_STORING_AFTER_S = 1.0
 _NEVER_PASSES = frozenset(
     {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.ELOOP}
@@ -96,13 +103,16 @@ class ExecutionLoop:
         self._lookups: set[asyncio.Task[None]] = set()
         self._driver: asyncio.Task[None] | None = None
         self._children: Children | None = None  # set by open: what begins them needs this loop
+        self._compile_futures: CompileFutures | None = None  # set by open
 
-    async def open(self, *, children: ChildLauncher) -> None:
+    async def open(self, *, children: ChildLauncher, compile_futures: CompileFutures) -> None:
         """Take up every execution that had not ended when the last process stopped, then begin to drive.
 
         Args:
             children: begins the executions of launch-plan nodes; it may use this loop.
+            compile_futures: compiles what dynamic tasks produce; raises CompilationError.
         """
+        self._compile_futures = compile_futures
         self._children = Children(launcher=children, control=self, sink=self, store=self._store)
         await self._executor.open(self)
         for state in await self._store.load_open(self._clock.now()):
@@ -124,8 +134,11 @@ class ExecutionLoop:
             await self._children.close()
         await self._executor.close()
 
-    def post(self, execution: ExecutionId, event: Event) -> None:
+    def post(self, execution: ExecutionId, event: Event | FuturesWritten) -> None:
         """See ``EventSink.post``."""
+        if isinstance(event, FuturesWritten):
+            self._look(self._compile(event))
+            return
         self._posted.put_nowait(_Posted(execution=execution, event=event))
 
     async def create(self, new: NewExecution) -> None:
@@ -303,6 +316,25 @@ class ExecutionLoop:
                 self.post(execution, SignalSet(signal_id=command.signal_id, value=value))
 
         self._look(answer())
+
+    async def _compile(self, written: FuturesWritten) -> None:
+        """Have a dynamic task's workflow compiled, and tell the engine; what cannot be compiled fails for good."""
+        assert self._compile_futures is not None, "attempts end after open"
+        compile_futures = self._compile_futures
+        end: AttemptProducedWorkflow | AttemptFailed
+        try:
+            workflow = await insisting(lambda: compile_futures(written))
+        except CompilationError as error:
+            failure = Failure(kind=ErrorKind.USER, code=DYNAMIC_BUILD_FAILED, message=error.message)
+            end = AttemptFailed(attempt=written.attempt, failure=failure, has_deck=written.has_deck)
+        except Exception as error:  # process border: a defect must end the node, not leave it waiting for ever
+            log.exception("%s: what it produced cannot be compiled", written.attempt)
+            reason = f"{type(error).__name__}: {error}"
+            failure = Failure(kind=ErrorKind.SYSTEM, code=DYNAMIC_BUILD_FAILED, message=reason)
+            end = AttemptFailed(attempt=written.attempt, failure=failure, has_deck=written.has_deck)
+        else:
+            end = AttemptProducedWorkflow(attempt=written.attempt, workflow=workflow, has_deck=written.has_deck)
+        self.post(written.attempt.execution, end)
 
     def _look(self, look: Coroutine[Any, Any, None]) -> None:  # what it yields to the event loop is nobody's business
         task = asyncio.create_task(look)

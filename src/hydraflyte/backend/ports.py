@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Protocol
 
 from flyteidl.admin.execution_pb2 import ExecutionSpec
+from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.identifier_pb2 import Identifier
+from flyteidl.core.interface_pb2 import VariableMap
 from flyteidl.core.literals_pb2 import Literal, LiteralMap
 
 from hydraflyte.backend.engine.commands import AttemptSpec, StartChild
@@ -16,10 +18,26 @@ from hydraflyte.backend.engine.state import ExecutionPlan
 from hydraflyte.identifiers import AttemptId, ExecutionId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuturesWritten:
+    """The process of a dynamic task ended well, and what it left is a workflow to run (``futures.pb``).
+
+    No event of the engine: the loop has the workflow compiled and tells the engine the result.
+
+    Attributes:
+        outputs: of the task, and so of the workflow.
+    """
+
+    attempt: AttemptId
+    futures: DynamicJobSpec
+    outputs: VariableMap
+    has_deck: bool = False
+
+
 class EventSink(Protocol):
     """Where the executor reports. Implemented by the loop, and by a recording one in tests."""
 
-    def post(self, execution: ExecutionId, event: Event) -> None:
+    def post(self, execution: ExecutionId, event: Event | FuturesWritten) -> None:
         """Hand over an event; returns at once. Called from the server's asyncio thread only."""
         ...
 
@@ -28,7 +46,8 @@ class TaskExecutor(Protocol):
     """Runs attempts as processes. Implemented by the fork server, and by a scripted one in tests.
 
     What must hold, for each attempt handed to ``start``: at most one AttemptStarted, then exactly one of
-    AttemptSucceeded, AttemptFailed, AttemptLost or AttemptAborted reaches the sink, also when processes die.
+    AttemptSucceeded, FuturesWritten, AttemptFailed, AttemptLost or AttemptAborted reaches the sink, also when
+    processes die.
     """
 
     async def open(self, sink: EventSink) -> None:
@@ -46,7 +65,7 @@ class TaskExecutor(Protocol):
         """
         ...
 
-    def find_result(self, spec: AttemptSpec) -> Event | None:
+    def find_result(self, spec: AttemptSpec) -> Event | FuturesWritten | None:
         """Return the end of an attempt that an earlier server process started, from the files it left.
 
         None means that nothing durable says how it ended: it is lost.

@@ -17,6 +17,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -26,6 +27,7 @@ from starlette.applications import Starlette
 from hydraflyte import __version__
 from hydraflyte.backend.addresses import Addresses, reserve
 from hydraflyte.backend.admin.children import ChildExecutions
+from hydraflyte.backend.admin.dynamics import compile_futures
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.scheduled import ScheduledExecutions
 from hydraflyte.backend.admin.service import build_server
@@ -118,7 +120,9 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             token=token,
             schedules_changed=scheduler.wake,
         )
-        await loop.open(children=ChildExecutions(control_plane))
+        await loop.open(
+            children=ChildExecutions(control_plane), compile_futures=partial(compile_futures, database)
+        )
         scheduler.open(ScheduledExecutions(control_plane))
         server = build_server(control_plane)
         _listen(server, f"unix:{home.socket}", hint="remove the file if no backend runs.")

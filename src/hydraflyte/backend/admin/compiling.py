@@ -6,29 +6,20 @@ Reading and compiling are apart, because compiling may take a while and needs no
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from flyteidl.core.compiler_pb2 import CompiledTask, CompiledWorkflowClosure
 from flyteidl.core.interface_pb2 import ParameterMap, VariableMap
 from flyteidl.core.workflow_pb2 import WorkflowTemplate
 
-from hydraflyte.backend.compiler.interfaces import LaunchPlanInterface
+from hydraflyte.backend.compiler.interfaces import LaunchPlanInterface, Registered
 from hydraflyte.backend.compiler.workflow import compile_workflow
 from hydraflyte.backend.engine.graph import entity_key
 from hydraflyte.backend.store import registry
 from hydraflyte.backend.store.registry import EntityId, EntityKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a workflow refers to, as far as it is registered; by the compiler's keys."""
-
-    tasks: Mapping[str, CompiledTask]
-    launch_plans: Mapping[str, LaunchPlanInterface]
-
-
-def fetch(connection: sqlite3.Connection, needed: Iterable[EntityId]) -> Found:
+def fetch(connection: sqlite3.Connection, needed: Iterable[EntityId]) -> Registered:
     """Return the stored tasks and launch plans among ``needed``; what is missing is the compiler's to complain of."""
     tasks: dict[str, CompiledTask] = {}
     plans: dict[str, LaunchPlanInterface] = {}
@@ -46,11 +37,11 @@ def fetch(connection: sqlite3.Connection, needed: Iterable[EntityId]) -> Found:
                     expected_inputs=ParameterMap.FromString(plan.expected_inputs),
                     expected_outputs=VariableMap.FromString(plan.expected_outputs),
                 )
-    return Found(tasks=tasks, launch_plans=plans)
+    return Registered(tasks=tasks, launch_plans=plans)
 
 
 def compile_closure(
-    template: WorkflowTemplate, sub_workflows: Sequence[WorkflowTemplate], found: Found
+    template: WorkflowTemplate, sub_workflows: Sequence[WorkflowTemplate], found: Registered
 ) -> CompiledWorkflowClosure:
     """Return the compiled workflow.
 

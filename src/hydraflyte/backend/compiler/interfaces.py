@@ -7,8 +7,9 @@ that this backend does not run); whoever asks then checks nothing that depends o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from flyteidl.core.compiler_pb2 import CompiledTask
 from flyteidl.core.identifier_pb2 import Identifier
 from flyteidl.core.interface_pb2 import ParameterMap, TypedInterface, Variable, VariableMap
 from flyteidl.core.tasks_pb2 import TaskTemplate
@@ -27,6 +28,17 @@ class LaunchPlanInterface:
     identifier: Identifier
     expected_inputs: ParameterMap
     expected_outputs: VariableMap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What a workflow refers to, as far as it is registered; by ``graph.entity_key``."""
+
+    tasks: Mapping[str, CompiledTask] = field(default_factory=dict)
+    launch_plans: Mapping[str, LaunchPlanInterface] = field(default_factory=dict)
+
+
+NOTHING = Registered()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

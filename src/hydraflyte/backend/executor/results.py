@@ -16,24 +16,21 @@ from flyteidl.core.errors_pb2 import ErrorDocument
 from flyteidl.core.literals_pb2 import LiteralMap
 from google.protobuf.message import DecodeError, Message
 
-from hydraflyte.backend.compiler.dynamic import compile_dynamic
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.completion import MAX_OUTPUTS_BYTES, AttemptReport, judge
 from hydraflyte.backend.engine.events import (
     AttemptAborted,
     AttemptFailed,
     AttemptLost,
-    AttemptProducedWorkflow,
     AttemptSucceeded,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.executor.attempts import EXIT_FILE, REFUSED_FILE, read_tail
-from hydraflyte.errors import CompilationError
+from hydraflyte.backend.ports import FuturesWritten
 from hydraflyte.identifiers import AttemptId
 
 BAD_TASK_DEFINITION = "BadTaskDefinition"
-DYNAMIC_BUILD_FAILED = "DynamicWorkflowBuildFailed"
-AttemptEnd = AttemptSucceeded | AttemptProducedWorkflow | AttemptFailed | AttemptLost | AttemptAborted
+AttemptEnd = AttemptSucceeded | FuturesWritten | AttemptFailed | AttemptLost | AttemptAborted
 _Document = TypeVar("_Document", bound=Message)
 
 
@@ -67,16 +64,10 @@ def read_end(spec: AttemptSpec, directory: Path) -> AttemptEnd | None:
         return AttemptAborted(attempt=spec.attempt)
     report = _report(spec, directory, record)
     end = judge(report)
-    return _produce(spec, end, has_deck=report.has_deck) if isinstance(end, DynamicJobSpec) else end
-
-
-def _produce(spec: AttemptSpec, futures: DynamicJobSpec, *, has_deck: bool) -> AttemptEnd:
-    """Compile the workflow that a dynamic task wants to be run; what cannot be compiled fails for good."""
-    try:
-        workflow = compile_dynamic(futures, spec.attempt, spec.task.interface.outputs)
-    except CompilationError as error:
-        return fail_for_good(spec.attempt, code=DYNAMIC_BUILD_FAILED, message=error.message)
-    return AttemptProducedWorkflow(attempt=spec.attempt, workflow=workflow, has_deck=has_deck)
+    if not isinstance(end, DynamicJobSpec):
+        return end
+    outputs = spec.task.interface.outputs
+    return FuturesWritten(attempt=spec.attempt, futures=end, outputs=outputs, has_deck=report.has_deck)
 
 
 def _report(spec: AttemptSpec, directory: Path, record: ExitRecord) -> AttemptReport:
