@@ -26,8 +26,10 @@ from hydraflyte.backend.engine.commands import (
     AbortAttempt,
     AbortChild,
     Command,
+    KeepReservation,
     LookUpCache,
     OpenSignal,
+    ReleaseReservation,
     StartAttempt,
     StartChild,
     WakeAt,
@@ -55,6 +57,8 @@ from hydraflyte.backend.ports import (
     NewExecution,
     TaskExecutor,
 )
+from hydraflyte.backend.reservations import CatalogKey, Owner, Reservations
+from hydraflyte.backend.store.catalog import Artifact
 from hydraflyte.backend.store.executions import Change, ExecutionStore
 from hydraflyte.clock import Clock
 from hydraflyte.errors import CompilationError
@@ -101,6 +105,7 @@ class ExecutionLoop:
         self._posted: asyncio.Queue[_Posted] = asyncio.Queue()
         self._timers: set[asyncio.TimerHandle] = set()
         self._lookups: set[asyncio.Task[None]] = set()
+        self._reservations = Reservations()
         self._driver: asyncio.Task[None] | None = None
         self._children: Children | None = None  # set by open: what begins them needs this loop
         self._compile_futures: CompileFutures | None = None  # set by open
@@ -254,6 +259,7 @@ class ExecutionLoop:
         return failed
 
     def _forget(self, execution: ExecutionId) -> None:
+        self._reservations.release_all(execution)
         for waiter in self._open.pop(execution).waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -271,6 +277,10 @@ class ExecutionLoop:
                     self._look_up(execution, command)
                 case WriteCache():
                     pass  # stored in the same transaction as the state it follows from
+                case KeepReservation():
+                    self._reservations.take(*_reservation(execution, command))
+                case ReleaseReservation():
+                    self._reservations.release(*_reservation(execution, command))
                 case StartChild():
                     assert self._children is not None, "commands come after open"
                     self._children.start(execution, command)
@@ -292,9 +302,13 @@ class ExecutionLoop:
 
     def _look_up(self, execution: ExecutionId, command: LookUpCache) -> None:
         async def answer() -> None:
-            artifact, has_failed = None, False
+            artifact, has_failed, is_reserved = None, False, False
             try:
-                artifact = await self._store.find_artifact(command.dataset, command.tag)
+                if command.reserves:
+                    artifact = await self._find_or_reserve(execution, command)
+                    is_reserved = artifact is None
+                else:
+                    artifact = await self._store.find_artifact(command.dataset, command.tag)
             except sqlite3.Error:
                 log.exception("%s: the catalog cannot be asked; %s runs uncached", execution, command.node)
                 has_failed = True
@@ -304,10 +318,29 @@ class ExecutionLoop:
                 outputs=artifact.outputs if artifact else None,
                 source=artifact.source if artifact else None,
                 has_failed=has_failed,
+                is_reserved=is_reserved,
             )
             self.post(execution, event)
 
         self._look(answer())
+
+    async def _find_or_reserve(self, execution: ExecutionId, command: LookUpCache) -> Artifact | None:
+        """Return what the catalog has, once; None when the node may run the task, and nobody else does."""
+        key = CatalogKey(dataset=command.dataset, tag=command.tag)
+        owner = Owner(execution=execution, node=command.node)
+        while True:
+            is_ours = execution in self._open and self._reservations.take(key, owner)
+            try:
+                artifact = await self._store.find_artifact(command.dataset, command.tag)
+            except sqlite3.Error:
+                self._reservations.release(key, owner)
+                raise
+            if artifact is not None:
+                self._reservations.release(key, owner)
+                return artifact
+            if is_ours or execution not in self._open:
+                return None
+            await self._reservations.until_free(key)
 
     def _look_up_signal(self, execution: ExecutionId, command: OpenSignal) -> None:
         async def answer() -> None:
@@ -340,6 +373,11 @@ class ExecutionLoop:
         task = asyncio.create_task(look)
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
+
+
+def _reservation(execution: ExecutionId, command: KeepReservation | ReleaseReservation) -> tuple[CatalogKey, Owner]:
+    key = CatalogKey(dataset=command.dataset, tag=command.tag)
+    return key, Owner(execution=execution, node=command.node)
 
 
 def _settle(batch: Iterable[_Posted], error: Exception | None) -> None:

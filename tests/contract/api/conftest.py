@@ -403,6 +403,12 @@ def register(admin):
 
 
 @pytest.fixture
+def register_through():
+    """Register through another admin service: ``register_through(admin).everything()``."""
+    return Register
+
+
+@pytest.fixture
 def finished(plane, register):
     """Run an execution of everything to its end with ``o0=6``; returns its WorkflowExecutionIdentifier."""
 

@@ -68,6 +68,7 @@ def test_the_header_for_the_token_is_told_to_everybody(guarded):
 
 def test_reflection_names_every_service_but_not_to_strangers(guarded):
     assert set(ProtoReflectionDescriptorDatabase(guarded.channel()).get_services()) == {
+        "flyteidl.cacheservice.CacheService",
         "flyteidl.service.AdminService",
         "flyteidl.service.AuthMetadataService",
         "flyteidl.service.DataProxyService",

@@ -4,6 +4,7 @@ import random
 
 import grpc
 import pytest
+from flyteidl.cacheservice import cacheservice_pb2
 from flyteidl.service import admin_pb2, auth_pb2, dataproxy_pb2, identity_pb2, signal_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
@@ -14,6 +15,7 @@ SERVICES = (
     signal_pb2.DESCRIPTOR.services_by_name["SignalService"],
     auth_pb2.DESCRIPTOR.services_by_name["AuthMetadataService"],
     identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
+    cacheservice_pb2.DESCRIPTOR.services_by_name["CacheService"],
 )
 METHODS = [method for service in SERVICES for method in service.methods]
 EXPLAINED = {

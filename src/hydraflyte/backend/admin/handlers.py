@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from flyteidl.cacheservice import cacheservice_pb2
 from flyteidl.service import admin_pb2, auth_pb2, dataproxy_pb2, identity_pb2, signal_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from hydraflyte.backend.admin.attributes import AttributeService
+from hydraflyte.backend.admin.catalog import CatalogService
 from hydraflyte.backend.admin.dataproxy import DataProxyService
 from hydraflyte.backend.admin.executions import ExecutionService
 from hydraflyte.backend.admin.identity import IdentityService
@@ -36,7 +38,8 @@ DATA_PROXY: ServiceDescriptor = dataproxy_pb2.DESCRIPTOR.services_by_name["DataP
 SIGNAL: ServiceDescriptor = signal_pb2.DESCRIPTOR.services_by_name["SignalService"]
 AUTH: ServiceDescriptor = auth_pb2.DESCRIPTOR.services_by_name["AuthMetadataService"]
 IDENTITY: ServiceDescriptor = identity_pb2.DESCRIPTOR.services_by_name["IdentityService"]
-SERVICES = (ADMIN, DATA_PROXY, SIGNAL, AUTH, IDENTITY)
+CACHE: ServiceDescriptor = cacheservice_pb2.DESCRIPTOR.services_by_name["CacheService"]
+SERVICES = (ADMIN, DATA_PROXY, SIGNAL, AUTH, IDENTITY, CACHE)
 """What is served, in flyteidl's order."""
 
 _ENGINE_ONLY = ("CreateWorkflowEvent", "CreateNodeEvent", "CreateTaskEvent")
@@ -50,6 +53,7 @@ def build_handlers(parts: ControlPlaneParts) -> Mapping[str, Handler]:
         (SIGNAL, _signal_handlers(parts)),
         (AUTH, _auth_handlers(parts)),
         (IDENTITY, {"UserInfo": IdentityService(parts).user_info}),
+        (CACHE, _cache_handlers(parts)),
     )
     return {
         method.full_name: handlers.get(method.name, _not_served(method.name))
@@ -127,6 +131,11 @@ def _data_handlers(parts: ControlPlaneParts) -> Mapping[str, Handler]:
         "CreateDownloadLink": data.create_download_link,
         "GetData": data.get_data,
     }
+
+
+def _cache_handlers(parts: ControlPlaneParts) -> Mapping[str, Handler]:
+    catalog = CatalogService(parts)
+    return {"Get": catalog.get, "Delete": catalog.delete}
 
 
 def _signal_handlers(parts: ControlPlaneParts) -> Mapping[str, Handler]:

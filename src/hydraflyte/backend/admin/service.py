@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from flyteidl.admin.execution_pb2 import WorkflowExecutionGetRequest
+from flyteidl.cacheservice import cacheservice_pb2_grpc
 from flyteidl.service import admin_pb2_grpc, auth_pb2_grpc, dataproxy_pb2_grpc, identity_pb2_grpc, signal_pb2_grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -24,6 +25,7 @@ from hydraflyte.backend.admin.answering import CallFailed, answer
 from hydraflyte.backend.admin.handlers import (
     ADMIN,
     AUTH,
+    CACHE,
     DATA_PROXY,
     IDENTITY,
     SERVICES,
@@ -75,6 +77,9 @@ def build_server(parts: ControlPlaneParts) -> Server:
     )
     identity_pb2_grpc.add_IdentityServiceServicer_to_server(  # type: ignore[no-untyped-call]
         _Servicer(IDENTITY, handlers), server
+    )
+    cacheservice_pb2_grpc.add_CacheServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        _Servicer(CACHE, handlers), server
     )
     _add_health_and_reflection(server)
     return server

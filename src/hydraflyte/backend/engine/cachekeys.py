@@ -29,11 +29,7 @@ class CacheKey:
 
 
 def cache_key(task: TaskTemplate, inputs: LiteralMap) -> CacheKey | None:
-    """Return where the outputs are kept, or None if the task is not cached or has no outputs to keep.
-
-    ``cache_serializable`` changes nothing here: such a task is cached, but two executions may still run it at
-    the same time.
-    """
+    """Return where the outputs are kept, or None if the task is not cached or has no outputs to keep."""
     if not task.metadata.discoverable or not task.interface.outputs.variables:
         return None
     return CacheKey(dataset=_dataset(task), tag=_tag(inputs, frozenset(task.metadata.cache_ignore_input_vars)))

@@ -70,11 +70,35 @@ class WakeAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookUpCache:
-    """Ask the catalog for an artifact; answered by CacheAnswered."""
+    """Ask the catalog for an artifact; answered by CacheAnswered.
+
+    Attributes:
+        dataset: project, domain, task name, cache version and interface hashes, as one key.
+        reserves: whether a miss is answered only when no other node that reserves holds the same key.
+    """
 
     node: NodeId
     attempt: int
-    dataset: str  # project, domain, task name, cache version and interface hashes, as one key
+    dataset: str
+    tag: str
+    reserves: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepReservation:
+    """This node holds the reservation of the key, since before a restart. Not answered."""
+
+    node: NodeId
+    dataset: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseReservation:
+    """This node holds no reservation of the key any more; what it wrote is in the catalog. Not answered."""
+
+    node: NodeId
+    dataset: str
     tag: str
 
 
@@ -120,4 +144,15 @@ class OpenSignal:
     type: LiteralType
 
 
-Command = StartAttempt | AbortAttempt | WakeAt | LookUpCache | WriteCache | StartChild | AbortChild | OpenSignal
+Command = (
+    StartAttempt
+    | AbortAttempt
+    | WakeAt
+    | LookUpCache
+    | KeepReservation
+    | ReleaseReservation
+    | WriteCache
+    | StartChild
+    | AbortChild
+    | OpenSignal
+)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from hydraflyte.backend.engine import retries, transitions
-from hydraflyte.backend.engine.commands import Command
+from hydraflyte.backend.engine.commands import Command, ReleaseReservation
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.graph import WorkflowGraph
 from hydraflyte.backend.engine.levels import Level
@@ -87,8 +87,11 @@ class Draft:
         phase = transitions.next_node_phase(node.phase, cause, story=story_of(node))
         if node.takes_slot:
             self._count_slot((phase in OCCUPYING_PHASES) - (node.phase in OCCUPYING_PHASES))
-        node = self.keep(replace(node, phase=phase))
-        if phase in TERMINAL_NODE_PHASES:
+        is_ended = phase in TERMINAL_NODE_PHASES
+        if is_ended and node.holds_reservation:
+            self.command(ReleaseReservation(node=node.node_id, dataset=node.cache_dataset, tag=node.cache_tag))
+        node = self.keep(replace(node, phase=phase, holds_reservation=node.holds_reservation and not is_ended))
+        if is_ended:
             self.ended.append(node.node_id)
         return node
 

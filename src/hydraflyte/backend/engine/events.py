@@ -86,6 +86,7 @@ class CacheAnswered:
     outputs: LiteralMap | None
     source: AttemptId | None = None  # who produced the artifact, on a hit
     has_failed: bool = False  # the catalog could not be read: the task runs as after a miss
+    is_reserved: bool = False  # on a miss: no other node that reserves runs the task with these inputs meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ def check_invariants(state: ExecutionState) -> None:
         if node.array is not None:
             _check_array(state, node, node.array)
     _check_execution(state)
+    _check_reservations(state)
     _check_slots(state)
 
 
@@ -57,6 +58,7 @@ def _check_node(state: ExecutionState, node: NodeState) -> None:
         assert state.plan.recovers is not None, f"{about} in an execution that recovers nothing"
         assert not node.attempts, f"{about} and has attempts"
         assert node.started_at is None, f"{about} and ran"
+    assert not (node.holds_reservation and (is_ended or not node.cache_tag)), f"{about} and holds a reservation"
     has_failed = node.phase in (NodePhase.FAILED, NodePhase.TIMED_OUT, NodePhase.FAILING, NodePhase.ABORTED)
     assert has_failed == (node.failure is not None), f"{about}, failure {node.failure}"
     assert node.created_at <= node.updated_at, f"{about}, times out of order"
@@ -126,6 +128,11 @@ def _check_execution(state: ExecutionState) -> None:
         assert state.failure is not None, f"{about} without a failure"
     if state.phase in (ExecutionPhase.ABORTING, ExecutionPhase.ABORTED):
         assert state.abort_cause is not None, f"{about} without a cause"
+
+
+def _check_reservations(state: ExecutionState) -> None:
+    held = [(node.cache_dataset, node.cache_tag) for node in state.nodes.values() if node.holds_reservation]
+    assert len(held) == len(set(held)), f"two nodes of {state.plan.execution_id} hold the same reservation"
 
 
 def _check_slots(state: ExecutionState) -> None:

@@ -15,7 +15,7 @@ from typing_extensions import assert_never
 from hydraflyte.backend.engine import arrays, closing, gates, launchplans, progress, tasks
 from hydraflyte.backend.engine.admission import derive
 from hydraflyte.backend.engine.attempts import attempt_id, attempt_spec
-from hydraflyte.backend.engine.commands import AbortAttempt, AttemptSpec, Command, StartAttempt
+from hydraflyte.backend.engine.commands import AbortAttempt, AttemptSpec, Command, KeepReservation, StartAttempt
 from hydraflyte.backend.engine.draft import Draft
 from hydraflyte.backend.engine.events import (
     AbortRequested,
@@ -80,6 +80,8 @@ def recover(state: ExecutionState, now: datetime) -> tuple[Command, ...]:
     """
     commands: list[Command] = []
     for node in state.nodes.values():
+        if node.holds_reservation:
+            commands.append(KeepReservation(node=node.node_id, dataset=node.cache_dataset, tag=node.cache_tag))
         if node.kind is NodeKind.TASK:
             commands.extend(_recover_task(state, node))
         elif node.kind is NodeKind.LAUNCH_PLAN:
@@ -156,7 +158,7 @@ def _abort(draft: Draft, event: AbortRequested) -> None:
 
 def _recover_task(state: ExecutionState, node: NodeState) -> list[Command]:
     if tasks.is_asking_cache(node):
-        return [tasks.look_up_command(node)]
+        return [tasks.look_up_command(node, spec_of(state, node))]
     if node.cache_status is CacheStatus.CACHE_POPULATED and node.phase is NodePhase.SUCCEEDED:
         return [tasks.write_command(node, attempt_id(state, node))]
     if not tasks.is_open(node):

@@ -152,6 +152,7 @@ class NodeState:
         queued_at: when it was first queued; the active deadline counts from here.
         inputs: resolved inputs, once known. outputs: once the node SUCCEEDED or was RECOVERED.
         cache_source: who produced the outputs of a CACHE_HIT.
+        holds_reservation: whether others that want the same outputs from the catalog wait for this node's end.
         item: of an array's item, its index; its inputs are those of the array (``attempts.inputs_of``).
         array: of an array node, how far its items are.
         attempts: every attempt so far, in order; an array has one. A QUEUED task node without any waits for
@@ -179,6 +180,7 @@ class NodeState:
     cache_dataset: str = ""
     cache_tag: str = ""
     cache_source: AttemptId | None = None
+    holds_reservation: bool = False
     attempts: tuple[AttemptState, ...] = ()
     item: int | None = None
     array: ArrayCounts | None = None

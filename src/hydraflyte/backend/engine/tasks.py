@@ -21,7 +21,14 @@ from hydraflyte.backend.engine.attempts import (
     template_file_uri,
 )
 from hydraflyte.backend.engine.cachekeys import cache_key
-from hydraflyte.backend.engine.commands import AbortAttempt, LookUpCache, StartAttempt, WakeAt, WriteCache
+from hydraflyte.backend.engine.commands import (
+    AbortAttempt,
+    LookUpCache,
+    ReleaseReservation,
+    StartAttempt,
+    WakeAt,
+    WriteCache,
+)
 from hydraflyte.backend.engine.draft import Draft, story_of
 from hydraflyte.backend.engine.events import (
     AttemptAborted,
@@ -53,14 +60,21 @@ def begin(draft: Draft, node: NodeState) -> None:
         draft.write(template_file_uri(draft.state, node), spec.task)
     node = draft.move(_with_cache_key(draft, replace(node, queued_at=draft.now), spec), Cause.QUEUED)
     if node.cache_tag and not draft.plan.overwrite_cache:
-        draft.command(look_up_command(node))
+        draft.command(look_up_command(node, spec))
     else:
         _start_attempt(draft, node, spec, cause=None)
 
 
-def look_up_command(node: NodeState) -> LookUpCache:
+def look_up_command(node: NodeState, spec: NodeSpec) -> LookUpCache:
     """Return the question to the catalog for a cacheable node."""
-    return LookUpCache(node=node.node_id, attempt=node.attempt, dataset=node.cache_dataset, tag=node.cache_tag)
+    assert spec.task is not None
+    return LookUpCache(
+        node=node.node_id,
+        attempt=node.attempt,
+        dataset=node.cache_dataset,
+        tag=node.cache_tag,
+        reserves=spec.task.metadata.cache_serializable,
+    )
 
 
 def is_asking_cache(node: NodeState) -> bool:
@@ -71,11 +85,16 @@ def is_asking_cache(node: NodeState) -> bool:
 def cache_answered(draft: Draft, event: CacheAnswered) -> None:
     """Take the cached outputs, or start the first attempt."""
     node = draft.nodes.get(event.node)
-    if node is None or not is_asking_cache(node):
+    if node is None:
+        return
+    if not is_asking_cache(node):
+        if event.is_reserved and not node.holds_reservation:  # it was ended while it waited for its turn
+            draft.command(ReleaseReservation(node=node.node_id, dataset=node.cache_dataset, tag=node.cache_tag))
         return
     if event.outputs is None:
         status = CacheStatus.CACHE_LOOKUP_FAILURE if event.has_failed else CacheStatus.CACHE_MISS
-        _start_attempt(draft, replace(node, cache_status=status), spec_of(draft.execution, node), cause=None)
+        node = replace(node, cache_status=status, holds_reservation=event.is_reserved)
+        _start_attempt(draft, node, spec_of(draft.execution, node), cause=None)
         return
     draft.write(layout.outputs_uri(draft.state, node), event.outputs)
     hit = replace(node, outputs=event.outputs, cache_status=CacheStatus.CACHE_HIT, cache_source=event.source)

@@ -10,7 +10,7 @@ from datetime import datetime
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from hydraflyte.backend.engine.commands import WriteCache
-from hydraflyte.backend.store.timestamps import to_text
+from hydraflyte.backend.store.timestamps import from_text, to_text
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 
@@ -21,6 +21,7 @@ class Artifact:
     artifact_id: str
     outputs: LiteralMap
     source: AttemptId
+    created_at: datetime
 
 
 def find_artifact(connection: sqlite3.Connection, dataset: str, tag: str) -> Artifact | None:
@@ -37,7 +38,20 @@ def find_artifact(connection: sqlite3.Connection, dataset: str, tag: str) -> Art
             node=NodeId(row["source_node"]),
             attempt=row["source_attempt"],
         ),
+        created_at=from_text(row["created_at"]),
     )
+
+
+def evict(connection: sqlite3.Connection, dataset: str, tag: str) -> bool:
+    """Forget the artifact under this key, and note so in the nodes that made or used it; returns False if none is."""
+    gone = connection.execute("DELETE FROM artifacts WHERE dataset = ? AND tag = ?", (dataset, tag)).rowcount
+    if gone:
+        connection.execute(
+            "UPDATE node_executions SET cache_status = 'CACHE_EVICTED' WHERE cache_dataset = ? AND cache_tag = ?"
+            " AND cache_status IN ('CACHE_POPULATED', 'CACHE_HIT')",
+            (dataset, tag),
+        )
+    return gone == 1
 
 
 def put_artifact(connection: sqlite3.Connection, command: WriteCache, now: datetime) -> None:

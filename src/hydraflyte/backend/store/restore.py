@@ -129,6 +129,7 @@ def _node_of(row: sqlite3.Row, attempts: tuple[AttemptState, ...], blobs: Blobs)
         cache_dataset=row["cache_dataset"],
         cache_tag=row["cache_tag"],
         cache_source=attempt_from_json(row["cache_source"]),
+        holds_reservation=bool(row["holds_reservation"]),
         attempts=attempts,
     )
 

@@ -60,6 +60,7 @@ def node_columns(state: ExecutionState, node: NodeState) -> Columns:
         "cache_dataset": node.cache_dataset,
         "cache_tag": node.cache_tag,
         "cache_source": attempt_to_json(node.cache_source),
+        "holds_reservation": int(node.holds_reservation),
         "recovered_child": taken_over.child.name if taken_over is not None and taken_over.child is not None else "",
         **_error_columns(node.failure),
         **_times("node_execution", node.created_at, node.updated_at),

@@ -20,14 +20,24 @@ from tests.unit.backend.workflows import (
     workflow,
 )
 
+from hydraflyte.backend.engine import machine
 from hydraflyte.backend.engine.cachekeys import CacheKey, cache_key
-from hydraflyte.backend.engine.commands import LookUpCache, StartAttempt, WriteCache
+from hydraflyte.backend.engine.commands import (
+    KeepReservation,
+    LookUpCache,
+    ReleaseReservation,
+    StartAttempt,
+    WriteCache,
+)
 from hydraflyte.backend.engine.events import CacheAnswered
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase
 from hydraflyte.backend.engine.state import CacheStatus
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 CACHED = task("work", metadata=cached())
+SERIALISED = task("work", metadata=TaskMetadata(discoverable=True, discovery_version="1", cache_serializable=True))
+PLAIN = task("plain")
+WORKS = [SERIALISED, PLAIN]
 SOURCE = AttemptId(execution=ExecutionId(project="p", domain="d", name="old"), node=NodeId("n9"), attempt=1)
 
 
@@ -228,3 +238,72 @@ def test_empty_lists_and_maps_differ() -> None:
 def test_serialised_caching_is_plain_caching_for_now() -> None:
     assert key(variant(cache_serializable=True), x=1) == key(x=1)
     assert INT != FLOAT
+
+
+def serialised() -> Run:
+    return one_task(SERIALISED)
+
+
+def give_turn(run: Run) -> None:
+    run.send(CacheAnswered(node=NodeId("n0"), attempt=0, outputs=None, is_reserved=True))
+
+
+def test_a_serialised_task_asks_for_its_turn_and_an_overwriting_execution_does_not() -> None:
+    assert [command.reserves for command in serialised().commanded(LookUpCache)] == [True]
+    assert [command.reserves for command in one_task().commanded(LookUpCache)] == [False]
+    assert one_task(SERIALISED, overwrite_cache=True).commanded(LookUpCache) == []
+
+
+def test_the_turn_lasts_over_retries_and_restarts_until_the_outputs_are_in_the_catalog() -> None:
+    run = serialised()
+    give_turn(run)
+    kept = KeepReservation(node=NodeId("n0"), dataset=run.node("n0").cache_dataset, tag=run.node("n0").cache_tag)
+
+    run.start("n0")
+    run.lose("n0")
+    assert run.commanded(ReleaseReservation) == []
+    assert kept in machine.recover(run.state, run.now)
+    run.start("n0")
+    run.succeed("n0", o0=5)
+
+    assert [type(command) for command in run.commands] == [WriteCache, ReleaseReservation]
+    assert not run.node("n0").holds_reservation
+    assert run.node("n0").cache_status is CacheStatus.CACHE_POPULATED
+    assert kept not in machine.recover(run.state, run.now)
+
+
+def test_the_turn_of_a_task_that_fails_or_is_aborted_ends_with_it() -> None:
+    failed, aborted = serialised(), serialised()
+    for run in (failed, aborted):
+        give_turn(run)
+        run.start("n0")
+
+    failed.fail("n0")
+    aborted.terminate()
+    aborted.confirm_abort("n0")
+
+    assert len(failed.commanded(ReleaseReservation)) == 1
+    assert len(aborted.commanded(ReleaseReservation)) == 1
+
+
+def test_a_turn_that_comes_too_late_is_given_on() -> None:
+    closure_nodes = [task_node("n0", SERIALISED, x=given("x")), task_node("n1", PLAIN, x=given("x"))]
+    run = Run(plan(compiled(workflow("w", closure_nodes, failure_node=task_node("f", PLAIN, x=given("x"))), WORKS)))
+    run.begin()
+    run.start("n1")
+    run.fail("n1")  # n0, which waits, is aborted; the failure node keeps the execution open
+    assert run.phases() == {"n0": "ABORTED", "n1": "FAILED", "f": "QUEUED"}
+
+    give_turn(run)
+
+    assert [command.node for command in run.commanded(ReleaseReservation)] == ["n0"]
+
+
+def test_what_another_node_stored_while_this_one_waited_is_a_hit() -> None:
+    run = serialised()
+
+    answer(run, literals(o0=5))
+
+    assert run.node("n0").cache_status is CacheStatus.CACHE_HIT
+    assert not run.node("n0").holds_reservation
+    assert run.commanded(ReleaseReservation) == []

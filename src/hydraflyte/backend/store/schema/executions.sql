@@ -80,6 +80,7 @@ CREATE TABLE node_executions (
     cache_dataset TEXT NOT NULL DEFAULT '',
     cache_tag TEXT NOT NULL DEFAULT '',
     cache_source TEXT NOT NULL DEFAULT '',  -- JSON: the attempt that produced the outputs of a CACHE_HIT
+    holds_reservation INTEGER NOT NULL DEFAULT 0,
     recovered_child TEXT NOT NULL DEFAULT '',   -- name of the child execution that a RECOVERED launch-plan node began
     error_kind TEXT NOT NULL DEFAULT '',
     error_code TEXT NOT NULL DEFAULT '',
