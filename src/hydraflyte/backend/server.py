@@ -32,13 +32,16 @@ from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.scheduled import ScheduledExecutions
 from hydraflyte.backend.admin.service import build_server
 from hydraflyte.backend.admin.signing import verify
+from hydraflyte.backend.cleaning import Cleaner
 from hydraflyte.backend.console.app import HttpParts, build_app
+from hydraflyte.backend.console.cleaning import Cleaning
 from hydraflyte.backend.console.guard import OwnerCheck, console_key
 from hydraflyte.backend.console.logs import Logs
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
 from hydraflyte.backend.console.transfer import Transfers
 from hydraflyte.backend.executor.attempts import log_path
+from hydraflyte.backend.executor.echo import EchoingExecutor
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
 from hydraflyte.backend.executor.machine import survey
 from hydraflyte.backend.gateway.routes import gateway_routes
@@ -102,7 +105,9 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         database = Database.open(home.database)
         stack.callback(database.close)
         blobs = Blobs(home.blobs)
-        loop = ExecutionLoop(store=ExecutionStore(database=database, blobs=blobs), executor=executor, clock=clock)
+        loop = ExecutionLoop(
+            store=ExecutionStore(database=database, blobs=blobs), executor=EchoingExecutor(executor), clock=clock
+        )
         stack.push_async_callback(loop.close)
         scheduler = Scheduler(database=database, clock=clock, catch_up=options.catch_up)
         stack.push_async_callback(scheduler.close)
@@ -120,9 +125,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             token=token,
             schedules_changed=scheduler.wake,
         )
-        await loop.open(
-            children=ChildExecutions(control_plane), compile_futures=partial(compile_futures, database)
-        )
+        await loop.open(children=ChildExecutions(control_plane), compile_futures=partial(compile_futures, database))
         scheduler.open(ScheduledExecutions(control_plane))
         server = build_server(control_plane)
         _listen(server, f"unix:{home.socket}", hint="remove the file if no backend runs.")
@@ -137,11 +140,14 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         owner = OwnerCheck(token)
         parts = HttpParts(
             transfers=Transfers(blobs=blobs, verify=signature_holds),
-            logs=Logs(find=lambda attempt, stream: log_path(home.root, attempt, stream), owner=owner),
+            logs=Logs(
+                find=lambda attempt, stream: log_path(home.root, attempt, stream), database=database, owner=owner
+            ),
             pages=Pages(database=database, blobs=blobs, owner=owner),
             hosts=addresses.http_hosts,
             sessions=Sessions(owner=owner),
             further=gateway_routes(control_plane),
+            cleaning=Cleaning(cleaner=Cleaner(home=home.root, database=database), owner=owner, clock=clock),
         )
         await stack.enter_async_context(_http_server(build_app(parts), http_socket))
         write_private(home.client_config, _client_config(home, addresses, with_token=options.auth))
