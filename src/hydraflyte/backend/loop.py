@@ -47,6 +47,7 @@ from hydraflyte.backend.engine.events import (
     TimePassed,
 )
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
+from hydraflyte.backend.engine.offloaded import NONE_READ, Contents, LiteralNeededError
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, TaskPhase
 from hydraflyte.backend.engine.state import ExecutionState, Step
 from hydraflyte.backend.ports import (
@@ -59,7 +60,7 @@ from hydraflyte.backend.ports import (
 )
 from hydraflyte.backend.reservations import CatalogKey, Owner, Reservations
 from hydraflyte.backend.store.catalog import Artifact
-from hydraflyte.backend.store.executions import Change, ExecutionStore
+from hydraflyte.backend.store.executions import Change, ExecutionStore, OffloadedUnreadableError
 from hydraflyte.clock import Clock
 from hydraflyte.errors import CompilationError
 from hydraflyte.identifiers import ExecutionId
@@ -95,10 +96,21 @@ class ExecutionLoop:
     """Drives every open execution. Implements ``EventSink`` and ``ExecutionControl``.
 
     All methods must be called on the asyncio thread that called :meth:`open`.
+
+    Args:
+        ended: called when the end of an execution is durable.
     """
 
-    def __init__(self, *, store: ExecutionStore, executor: TaskExecutor, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: ExecutionStore,
+        executor: TaskExecutor,
+        clock: Clock,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
+        self._ended = ended
         self._executor = executor
         self._clock = clock
         self._open: dict[ExecutionId, _Open] = {}
@@ -214,7 +226,7 @@ class ExecutionLoop:
             if entry is None:
                 continue  # a late word about an execution that has ended
             before = changes.get(item.execution) or Change.of(entry.state)
-            changes[item.execution] = before.followed_by(self._step(before.state, item.event, now), item.event)
+            changes[item.execution] = before.followed_by(await self._step(before.state, item.event, now), item.event)
         for change in await self._store_all(list(changes.values()), now):
             execution = change.state.plan.execution_id
             self._open[execution].state = change.state
@@ -223,12 +235,23 @@ class ExecutionLoop:
                 self._forget(execution)
         _settle(batch, None)
 
-    def _step(self, state: ExecutionState, event: Event, now: datetime) -> Step:
+    async def _step(self, state: ExecutionState, event: Event, now: datetime) -> Step:
+        contents = NONE_READ
         try:
-            return machine.step(state, event, now)
+            while True:
+                try:
+                    return machine.step(state, event, now, contents)
+                except LiteralNeededError as needed:
+                    contents = await self._with_content(contents, needed.uri)
         except Exception as error:  # process border: a defect of the engine ends this execution, not the backend
             log.exception("%s: the engine failed on %s", state.plan.execution_id, type(event).__name__)
             return _give_up(state, f"hydraflyte's engine failed: {type(error).__name__}: {error}", now)
+
+    async def _with_content(self, contents: Contents, uri: str) -> Contents:
+        try:
+            return contents.with_content(uri, await self._store.read_offloaded(uri))
+        except OffloadedUnreadableError as error:
+            return contents.without_content(uri, str(error))
 
     async def _store_all(self, changes: Sequence[Change], now: datetime) -> Sequence[Change]:
         """Store the changes; returns what was stored.
@@ -263,6 +286,7 @@ class ExecutionLoop:
         for waiter in self._open.pop(execution).waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        self._ended()
 
     def _carry_out(self, execution: ExecutionId, commands: Iterable[Command]) -> None:
         for command in commands:

@@ -31,6 +31,14 @@ OutputsOf = Callable[[str], LiteralMap]
 """Outputs of the upstream node with this id in the compiled workflow; raises BindingResolutionError if none."""
 
 
+Whole = Callable[[Literal], Literal]
+"""Gives the content of a literal that lies in a file of its own (``offloaded``), any other as it is."""
+
+
+def _as_it_is(literal: Literal) -> Literal:
+    return literal
+
+
 class BindingResolutionError(Exception):
     """A binding points at something that is not there."""
 
@@ -54,8 +62,11 @@ def promised_output(promise: OutputReference) -> str:
     return promise.var if element is None else element[2]
 
 
-def resolve(bindings: Sequence[Binding], outputs_of: OutputsOf) -> LiteralMap:
+def resolve(bindings: Sequence[Binding], outputs_of: OutputsOf, whole: Whole = _as_it_is) -> LiteralMap:
     """Return one literal per binding.
+
+    Args:
+        whole: what a promise looks into is put through it first.
 
     Raises:
         BindingResolutionError: an upstream node, variable, key or index is missing.
@@ -63,40 +74,40 @@ def resolve(bindings: Sequence[Binding], outputs_of: OutputsOf) -> LiteralMap:
     resolved = LiteralMap()
     for binding in bindings:
         try:
-            resolved.literals[binding.var].CopyFrom(resolve_binding(binding.binding, outputs_of))
+            resolved.literals[binding.var].CopyFrom(resolve_binding(binding.binding, outputs_of, whole))
         except BindingResolutionError as error:
             raise BindingResolutionError(f"input {binding.var!r}: {error}") from error
     return resolved
 
 
-def resolve_binding(data: BindingData, outputs_of: OutputsOf) -> Literal:
+def resolve_binding(data: BindingData, outputs_of: OutputsOf, whole: Whole = _as_it_is) -> Literal:
     """Return the literal that ``data`` stands for; raises as :func:`resolve`."""
     kind = data.WhichOneof("value")
     if kind == "scalar":
         return Literal(scalar=data.scalar)
     if kind == "promise":
-        return _resolve_promise(data.promise, outputs_of)
+        return _resolve_promise(data.promise, outputs_of, whole)
     if kind == "collection":
-        items = [resolve_binding(item, outputs_of) for item in data.collection.bindings]
+        items = [resolve_binding(item, outputs_of, whole) for item in data.collection.bindings]
         return Literal(collection=LiteralCollection(literals=items))
     if kind == "map":
-        entries = {key: resolve_binding(item, outputs_of) for key, item in data.map.bindings.items()}
+        entries = {key: resolve_binding(item, outputs_of, whole) for key, item in data.map.bindings.items()}
         return Literal(map=LiteralMap(literals=entries))
     if kind == "offloaded_metadata":
         return Literal(offloaded_metadata=data.offloaded_metadata)
     raise BindingResolutionError("the binding is empty")
 
 
-def _resolve_promise(promise: OutputReference, outputs_of: OutputsOf) -> Literal:
-    literal = _variable(promise, outputs_of(promise.node_id).literals)
-    return walk(literal, promise.attr_path) if promise.attr_path else literal
+def _resolve_promise(promise: OutputReference, outputs_of: OutputsOf, whole: Whole) -> Literal:
+    literal = _variable(promise, outputs_of(promise.node_id).literals, whole)
+    return walk(literal, promise.attr_path, whole) if promise.attr_path else literal
 
 
-def _variable(promise: OutputReference, outputs: Mapping[str, Literal]) -> Literal:
+def _variable(promise: OutputReference, outputs: Mapping[str, Literal], whole: Whole) -> Literal:
     element = _LIST_ELEMENT.match(promise.var)
     if element is not None:  # `[i].name`: the element i of the list `name`
         index, name = int(element[1]), element[2]
-        return _step_literal(_named(promise, name, outputs), PromiseAttribute(int_value=index))
+        return _step_literal(whole(_named(promise, name, outputs)), PromiseAttribute(int_value=index))
     return _named(promise, promise.var, outputs)
 
 
@@ -107,7 +118,7 @@ def _named(promise: OutputReference, name: str, outputs: Mapping[str, Literal]) 
     return outputs[name]
 
 
-def walk(literal: Literal, path: Sequence[PromiseAttribute]) -> Literal:
+def walk(literal: Literal, path: Sequence[PromiseAttribute], whole: Whole = _as_it_is) -> Literal:
     """Return what ``path`` leads to inside ``literal``.
 
     Literal maps and collections come first; the rest of the path goes inside a Struct or a msgpack binary.
@@ -116,9 +127,10 @@ def walk(literal: Literal, path: Sequence[PromiseAttribute]) -> Literal:
         BindingResolutionError: a key or index is missing, or the value has no parts.
     """
     for depth, attribute in enumerate(path):
+        literal = whole(literal)
         kind = literal.WhichOneof("value")
         if kind == "scalar":
-            return _walk_scalar(literal.scalar, path[depth:])
+            return _walk_scalar(literal.scalar, path[depth:], whole)
         literal = _step_literal(literal, attribute)
     return literal
 
@@ -133,10 +145,10 @@ def _step_literal(literal: Literal, attribute: PromiseAttribute) -> Literal:
     raise BindingResolutionError(f"PromiseAttributeResolveError: there is no {key!r} in a {kind or 'missing'} value")
 
 
-def _walk_scalar(scalar: Scalar, path: Sequence[PromiseAttribute]) -> Literal:
+def _walk_scalar(scalar: Scalar, path: Sequence[PromiseAttribute], whole: Whole) -> Literal:
     kind = scalar.WhichOneof("value")
     if kind == "union":
-        return walk(scalar.union.value, path)
+        return walk(scalar.union.value, path, whole)
     if kind == "generic":
         return _from_value(_walk_plain(_struct_to_plain(scalar.generic), path), _to_generic)
     if kind == "binary" and scalar.binary.tag == MSGPACK_TAG:

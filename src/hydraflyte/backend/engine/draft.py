@@ -16,6 +16,7 @@ from hydraflyte.backend.engine.commands import Command, ReleaseReservation
 from hydraflyte.backend.engine.failures import Failure
 from hydraflyte.backend.engine.graph import WorkflowGraph
 from hydraflyte.backend.engine.levels import Level
+from hydraflyte.backend.engine.offloaded import NONE_READ, Contents
 from hydraflyte.backend.engine.phases import OCCUPYING_PHASES, TERMINAL_NODE_PHASES, ExecutionPhase, NodePhase
 from hydraflyte.backend.engine.state import Admission, ExecutionPlan, ExecutionState, NodeState, Step, Written
 from hydraflyte.backend.engine.transitions import ExecutionCause, NodeCause
@@ -25,8 +26,9 @@ from hydraflyte.identifiers import NodeId
 class Draft:
     """A mutable view of an ExecutionState, and what the step has to tell the world so far."""
 
-    def __init__(self, state: ExecutionState, now: datetime) -> None:
+    def __init__(self, state: ExecutionState, now: datetime, contents: Contents = NONE_READ) -> None:
         self.now = now
+        self.contents = contents
         self.ended: deque[NodeId] = deque()  # nodes whose end has not been passed on to others yet
         self.admission = state.admission or Admission()
         self._execution = state

@@ -36,6 +36,7 @@ from hydraflyte.backend.engine.events import (
 from hydraflyte.backend.engine.invariants import check_invariants as check_invariants
 from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import level_below, spec_of, top_level
+from hydraflyte.backend.engine.offloaded import NONE_READ, Contents
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import (
     Admission,
@@ -56,17 +57,21 @@ def begin(plan: ExecutionPlan, now: datetime) -> ExecutionState:
     )
 
 
-def step(state: ExecutionState, event: Event, now: datetime) -> Step:
+def step(state: ExecutionState, event: Event, now: datetime, contents: Contents = NONE_READ) -> Step:
     """Return what ``event`` leads to. An event that is late or about nothing known changes nothing.
 
+    Args:
+        contents: of the offloaded literals that this step was found to need.
+
     Raises:
+        LiteralNeededError: it needs another one; read it, and take the step again.
         InvalidTransitionError: the tables have no row for what happened; a defect of the engine.
     """
     if state.phase in TERMINAL_EXECUTION_PHASES:
         return Step(state=state)
     if state.admission is None:
         state = replace(state, admission=derive(state))
-    draft = Draft(state, now)
+    draft = Draft(state, now, contents)
     _handle(draft, event)
     progress.settle(draft)
     return draft.finish()

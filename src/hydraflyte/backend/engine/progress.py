@@ -17,7 +17,7 @@ from hydraflyte.backend.engine.branches import BranchError, choose
 from hydraflyte.backend.engine.draft import Draft
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.graph import NodeSpec
-from hydraflyte.backend.engine.kinds import SLOT_KINDS, START_NODE_ID, NodeKind
+from hydraflyte.backend.engine.kinds import ARRAY_KINDS, SLOT_KINDS, START_NODE_ID, NodeKind
 from hydraflyte.backend.engine.levels import Level, level_at, level_below, level_of, source_level, spec_of
 from hydraflyte.backend.engine.phases import NodePhase
 from hydraflyte.backend.engine.readiness import LevelCondition, Readiness, condition, readiness
@@ -28,6 +28,7 @@ BINDING_FAILURE = "BindingResolutionFailure"
 ERROR_INPUT = "err"
 _ERROR_TYPE = LiteralType(simple=SimpleType.ERROR, structure=TypeStructure(tag="FlyteError"))
 _FAILED_PHASES = frozenset({NodePhase.FAILED, NodePhase.TIMED_OUT})
+_LOOKS_INTO_INPUTS = frozenset({NodeKind.BRANCH, *ARRAY_KINDS})
 
 
 def enter(draft: Draft, level: Level, inputs: LiteralMap) -> None:
@@ -135,7 +136,10 @@ def _begin(draft: Draft, level: Level, spec_id: str) -> None:
         enter(draft, level_below(draft.execution, node), LiteralMap())
         return
     try:
-        inputs = resolve(spec.node.inputs, lambda upstream: _outputs_of(draft, level, upstream))
+        whole = draft.contents.whole
+        inputs = resolve(spec.node.inputs, lambda upstream: _outputs_of(draft, level, upstream), whole)
+        if spec.kind in _LOOKS_INTO_INPUTS:
+            inputs = draft.contents.whole_map(inputs)
     except BindingResolutionError as error:
         failure = Failure(kind=ErrorKind.SYSTEM, code=BINDING_FAILURE, message=str(error))
         draft.end(node, Cause.NOT_STARTABLE, failure)

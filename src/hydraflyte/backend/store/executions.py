@@ -75,6 +75,10 @@ class Change:
         )
 
 
+class OffloadedUnreadableError(Exception):
+    """The content of an offloaded literal cannot be had; the text says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionEnd:
     """How an execution ended. ``outputs`` if it SUCCEEDED, ``failure`` if it FAILED."""
@@ -145,6 +149,21 @@ class ExecutionStore:
     async def find_artifact(self, dataset: str, tag: str) -> Artifact | None:
         """Ask the catalog."""
         return await self._database.read(lambda connection: find_artifact(connection, dataset, tag))
+
+    async def read_offloaded(self, uri: str) -> Literal:
+        """Return the content of an offloaded literal.
+
+        Raises:
+            OffloadedUnreadableError: there is none at this address, or none that this machine can read.
+        """
+        if not uri.startswith("/"):
+            raise OffloadedUnreadableError("it does not lie on this machine")
+        try:
+            return await asyncio.to_thread(self._blobs.read_message, uri, Literal)
+        except OSError as error:
+            raise OffloadedUnreadableError(error.strerror or str(error)) from error
+        except DecodeError as error:
+            raise OffloadedUnreadableError("the file holds no literal") from error
 
     async def _write_files(self, writes: Mapping[str, Message]) -> None:
         if writes:
