@@ -7,14 +7,21 @@ Knows nothing of Hydra; must stay cheap to import, because Hydra scans the launc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydraflyte.errors import ConfigError
 
 PREFIX = "hydra.launcher"
+MAIL_KINDS = ("email", "slack", "pagerduty")
+"""Notifications that Flyte's API knows; each goes to mail addresses."""
+LOCAL_KINDS = ("webhook", "command", "file")
+"""Notifications that only the embedded backend, or the launcher itself, delivers."""
+NOTIFIED_PHASES = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT")
+_RATE = re.compile(r"(?P<value>[1-9]\d*)\s*(?P<unit>m|min|minutes?|h|hours?|d|days?)")
 
 
 class ExecutionEnvironment(Enum):
@@ -60,15 +67,14 @@ class ImageConfig:
     )
 
     def reference(self) -> str | None:
-        """Return ``image:tag`` of the existing image to run in, or None for the stock image."""
-        if self.base_image is None:
-            return None
-        return self.base_image if self.base_image_version is None else f"{self.base_image}:{self.base_image_version}"
+        """Return ``image:tag`` of the existing image to run in, or None for the stock image.
 
-    def keys_that_need_a_build(self) -> list[str]:
-        """Return the keys that are set and mean nothing unless an image is built."""
-        build_keys = ("target_image", "dockerfile_path", "docker_context", "buildargs", "secrets", "builder")
-        return [key for key in build_keys if getattr(self, key)]
+        The target image, where one is named: it is built at other times, or by somebody else.
+        """
+        name, tag = self.base_image, self.base_image_version
+        if self.target_image is not None:
+            name, tag = self.target_image, self.target_image_version
+        return name if name is None or tag is None else f"{name}:{tag}"
 
 
 @dataclass
@@ -90,8 +96,31 @@ class WorkflowConfig:
     ignore: str = field(
         default=".flyteignore", metadata={"help": "file that lists what the code bundle leaves out, gitignore syntax"}
     )
-    cron_schedule: str | None = field(default=None, metadata={"help": "registers and activates a cron schedule"})
-    fixed_rate: str | None = field(default=None, metadata={"help": "registers and activates a fixed-rate schedule"})
+    require_clean: list[str] = field(
+        default_factory=list, metadata={"help": "domains that take only committed code, such as production"}
+    )
+    cron_schedule: str | None = field(
+        default=None,
+        metadata={
+            "help": "five cron fields or @daily and the like: registers and activates a schedule, instead of running "
+            "now; with run=false it stays inactive. A launch without the key deactivates it"
+        },
+    )
+    fixed_rate: str | None = field(
+        default=None,
+        metadata={"help": "the same, at a fixed rate: a whole number of minutes, hours or days, as in 15m"},
+    )
+    schedule_timezone: str | None = field(
+        default=None, metadata={"help": "time zone of cron_schedule, such as Europe/Zurich; default: UTC"}
+    )
+    schedule_each_job: bool = field(
+        default=False, metadata={"help": "a schedule of its own for every job of a sweep, named after its overrides"}
+    )
+
+    def rate(self) -> tuple[int, str] | None:
+        """Return value and unit (``m``, ``h`` or ``d``) of the fixed rate, or None."""
+        match = _RATE.fullmatch(self.fixed_rate or "")
+        return None if match is None else (int(match["value"]), match["unit"][0])
 
     def given_version(self) -> str | None:
         """Return the version asked for, under either spelling, or None."""
@@ -102,9 +131,27 @@ class WorkflowConfig:
 class NotificationConfig:
     """Who is told about which phases."""
 
-    type: str = field(default="email", metadata={"help": "email, slack, pagerduty, webhook, command or file"})
-    phases: list[str] = field(default_factory=list, metadata={"help": "execution phases to tell about"})
-    recipients: list[str] = field(default_factory=list, metadata={"help": "addresses"})
+    type: str = field(
+        default="email",
+        metadata={
+            "help": "email, slack or pagerduty; on the embedded backend, and with once_per_sweep, also webhook, "
+            "command or file"
+        },
+    )
+    phases: list[str] = field(
+        default_factory=list,
+        metadata={"help": "SUCCEEDED, FAILED, ABORTED, TIMED_OUT: those to tell about; default: all four"},
+    )
+    recipients: list[str] = field(
+        default_factory=list, metadata={"help": "mail addresses; or addresses, command lines, paths of files"}
+    )
+    once_per_sweep: bool = field(
+        default=False,
+        metadata={
+            "help": "one message when the sweep has ended, sent by the waiting launcher (webhook, command, file), "
+            "instead of one per job"
+        },
+    )
 
 
 @dataclass
@@ -137,10 +184,20 @@ class LauncherConfig:
     on_failure: OnFailure = field(
         default=OnFailure["continue"], metadata={"help": "continue, or fail_fast: the first failure cancels the rest"}
     )
+    max_failures: int | None = field(
+        default=None, metadata={"help": "that many failed jobs cancel the rest; default: none does"}
+    )
     max_concurrency: int | None = field(
         default=None, metadata={"help": "most jobs of one sweep in flight; default: all"}
     )
     resume: str | None = field(default=None, metadata={"help": "a sweep id or last: run only what has not succeeded"})
+    resume_changed: bool = field(
+        default=False, metadata={"help": "resume although code, config or overrides differ from those of the sweep"}
+    )
+    objective: Any = field(  # Any: a name, or a list of names; OmegaConf has no type for both
+        default=None,
+        metadata={"help": "name of the output that the sweeper is to compare, or a list of names; default: the output"},
+    )
     dry_run: bool = field(default=False, metadata={"help": "print the plan and touch nothing"})
     workflow: WorkflowConfig = field(default_factory=WorkflowConfig, metadata={"help": "what is registered"})
     notifications: list[NotificationConfig] = field(default_factory=list, metadata={"help": "who is told what"})
@@ -158,6 +215,21 @@ class LauncherConfig:
         """Return what ``insecure`` asks for; None means auto."""
         return self.insecure if isinstance(self.insecure, bool) else None
 
+    def objectives(self) -> tuple[str, ...]:
+        """Return the names of the objectives, in order; none means the output as it is."""
+        if self.objective is None:
+            return ()
+        return (self.objective,) if isinstance(self.objective, str) else tuple(self.objective)
+
+    def failures_allowed(self) -> int | None:
+        """Return how many failed jobs end the sweep; None means that none does."""
+        return 1 if self.on_failure is OnFailure.fail_fast else self.max_failures
+
+    def failure_setting(self) -> str:
+        """Return the setting that says so."""
+        is_first = self.on_failure is OnFailure.fail_fast
+        return "on_failure=fail_fast" if is_first else f"max_failures={self.max_failures}"
+
     def _misfits(self) -> Iterator[Problem]:
         """Yield values that can never be right."""
         yield from _endpoint_problems(self.endpoint)
@@ -170,21 +242,18 @@ class LauncherConfig:
                 f"{PREFIX}.max_concurrency is {self.max_concurrency}: no job could ever start.",
                 f"set {PREFIX}.max_concurrency to 1 or more, or leave it out for no limit.",
             )
+        yield from _sweep_problems(self)
         yield from _workflow_problems(self.workflow)
+        for index, notification in enumerate(self.notifications):
+            yield from _notification_problems(f"notifications[{index}]", notification, waits=self.wait)
 
     def _not_available(self) -> Iterator[Problem]:
         """Yield settings whose behaviour this version does not have: refused, never silently ignored."""
         workflow = self.workflow
         wanted = {
             "build_images=true": self.build_images is True,
-            "resume": self.resume is not None,
-            "notifications": bool(self.notifications),
             "workflow.extra_images": bool(workflow.extra_images),
-            "workflow.cron_schedule": workflow.cron_schedule is not None,
-            "workflow.fixed_rate": workflow.fixed_rate is not None,
         }
-        for key in workflow.default_image.keys_that_need_a_build():
-            wanted[f"workflow.default_image.{key}"] = True
         for key in (key for key, is_set in wanted.items() if is_set):
             yield Problem(
                 f"{PREFIX}.{key} is not available in this version.",
@@ -211,6 +280,35 @@ def _endpoint_problems(endpoint: str) -> Iterator[Problem]:
     )
 
 
+def _sweep_problems(settings: LauncherConfig) -> Iterator[Problem]:
+    most = settings.max_failures
+    if most is not None and most < 1:
+        yield Problem(
+            f"{PREFIX}.max_failures is {most}: the sweep would end before it began.",
+            f"set {PREFIX}.max_failures to 1 or more, or leave it out.",
+        )
+    if most not in (None, 1) and settings.on_failure is OnFailure.fail_fast:
+        yield Problem(
+            f"{PREFIX}.on_failure=fail_fast and {PREFIX}.max_failures={most} cannot both hold.",
+            f"keep one: fail_fast is {PREFIX}.max_failures=1.",
+        )
+    if settings.resume_changed and settings.resume is None:
+        yield Problem(
+            f"{PREFIX}.resume_changed=true without {PREFIX}.resume: there is nothing to go on with.",
+            f"set {PREFIX}.resume=last or to a sweep's id, or leave out {PREFIX}.resume_changed.",
+        )
+    names = settings.objective
+    if not (names is None or isinstance(names, str) or _is_list_of_names(names)):
+        yield Problem(
+            f"{PREFIX}.objective={names!r} is neither a name nor a list of names.",
+            f"write {PREFIX}.objective=loss or {PREFIX}.objective=[loss,accuracy].",
+        )
+
+
+def _is_list_of_names(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
 def _workflow_problems(workflow: WorkflowConfig) -> Iterator[Problem]:
     for key in ("project", "domain"):
         if not getattr(workflow, key):
@@ -223,12 +321,64 @@ def _workflow_problems(workflow: WorkflowConfig) -> Iterator[Problem]:
             f"{PREFIX}.workflow.version={version} and its older spelling target_image_version={older} differ.",
             f"keep only {PREFIX}.workflow.version.",
         )
+    if workflow.cron_schedule is not None and workflow.fixed_rate is not None:
+        yield Problem(
+            f"{PREFIX}.workflow has both cron_schedule={workflow.cron_schedule!r} and "
+            f"fixed_rate={workflow.fixed_rate!r}.",
+            "keep one of them.",
+        )
+    if workflow.fixed_rate is not None and _RATE.fullmatch(workflow.fixed_rate) is None:
+        yield Problem(
+            f"{PREFIX}.workflow.fixed_rate={workflow.fixed_rate!r} is no whole number of minutes, hours or days.",
+            "write 15m, 6h or 1d.",
+        )
+    if workflow.schedule_timezone is not None and workflow.cron_schedule is None:
+        yield Problem(
+            f"{PREFIX}.workflow.schedule_timezone={workflow.schedule_timezone} belongs to no cron schedule.",
+            f"set {PREFIX}.workflow.cron_schedule too; a fixed rate has no time zone.",
+        )
     image = workflow.default_image
     if image.base_image_version is not None and image.base_image is None:
         yield Problem(
             f"{PREFIX}.workflow.default_image.base_image_version={image.base_image_version} names a tag, but no image.",
             f"set {PREFIX}.workflow.default_image.base_image too.",
         )
+
+
+def _notification_problems(key: str, notification: NotificationConfig, *, waits: bool) -> Iterator[Problem]:
+    if notification.type not in (*MAIL_KINDS, *LOCAL_KINDS):
+        yield _not_a_choice(f"{key}.type", notification.type, (*MAIL_KINDS, *LOCAL_KINDS))
+        return
+    for phase in notification.phases:
+        if phase.upper() not in NOTIFIED_PHASES:
+            yield _not_a_choice(f"{key}.phases", phase.upper(), NOTIFIED_PHASES)
+    if not notification.recipients:
+        yield Problem(f"{PREFIX}.{key} has no recipients: nobody would be told.", f"set {PREFIX}.{key}.recipients.")
+    for recipient in notification.recipients:
+        yield from _recipient_problems(key, notification.type, recipient)
+    if not notification.once_per_sweep:
+        return
+    if notification.type in MAIL_KINDS:
+        yield Problem(
+            f"{PREFIX}.{key}.once_per_sweep does not go with type={notification.type}: Flyte sends those, and only at "
+            "the end of an execution.",
+            "take type webhook, command or file, which the launcher sends, or leave out once_per_sweep.",
+        )
+    if not waits:
+        yield Problem(
+            f"{PREFIX}.{key}.once_per_sweep does not go with wait=false: nobody is there when the sweep ends.",
+            f"leave {PREFIX}.wait at its default.",
+        )
+
+
+def _recipient_problems(key: str, kind: str, recipient: str) -> Iterator[Problem]:
+    if kind in MAIL_KINDS and ("@" not in recipient or recipient.partition(":")[0] in LOCAL_KINDS):
+        yield Problem(
+            f"{PREFIX}.{key}: {recipient!r} is no mail address.",
+            "Slack and PagerDuty have mail addresses for channels and services; for a URL take type=webhook.",
+        )
+    if kind == "webhook" and not recipient.startswith(("http://", "https://")):
+        yield Problem(f"{PREFIX}.{key}: {recipient!r} is no http address.", "write http://… or https://….")
 
 
 def _not_a_choice(key: str, value: object, choices: tuple[str, ...]) -> Problem:

@@ -50,6 +50,18 @@ class ScheduleError(HydraFlyteError):
     """A schedule is empty, or its expression cannot be read."""
 
 
+class VersionTakenError(RegistrationError):
+    """An entity is registered under this version already, with other content."""
+
+
+class NotRegisteredError(HydraFlyteError):
+    """There is no such launch plan, or no such version of it."""
+
+
+class NotificationError(HydraFlyteError):
+    """A recipient of notifications cannot be one, or no mail server is set."""
+
+
 class InputsError(HydraFlyteError):
     """The composed config does not fit the workflow's interface."""
 
@@ -76,6 +88,10 @@ class ExecutionFailedError(ExecutionError):
 
 class SweepError(HydraFlyteError):
     """A sweep cannot be found, or cannot be gone on with as asked."""
+
+
+class StillRunningError(ExecutionError):
+    """An execution has not ended within the time that was given to wait for it; it goes on."""
 
 
 class BackendRefusedError(HydraFlyteError):

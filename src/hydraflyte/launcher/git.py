@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 
 _TIMEOUT_S = 20.0
 _DIFF_LIMIT_BYTES = 1024 * 1024
+_LONGEST_LIST_BYTES = 64 * 1024
+"""Far below what a command line may hold anywhere."""
 _SAFE = (
     "git",
     "--no-optional-locks",  # a reader must not take index.lock from the user's own git
@@ -32,6 +35,7 @@ class GitState:
         tags: tags that point at HEAD, sorted.
         tracked: names below the directory, relative to it, that git tracks (submodules included).
         changed: names below the directory whose content differs from HEAD; a submodule counts as one name.
+        remote: address of the remote, ``origin`` if there are several, without user names and passwords; or ``None``.
     """
 
     commit: str
@@ -39,6 +43,7 @@ class GitState:
     tags: tuple[str, ...]
     tracked: frozenset[str]
     changed: frozenset[str]
+    remote: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,7 @@ def read_state(directory: Path, *, timeout_s: float = _TIMEOUT_S) -> GitState | 
     queries: dict[str, Sequence[str]] = {
         "head": ("log", "-1", "--no-show-signature", "--decorate=full", "--format=%H%n%D"),
         "tracked": ("ls-files", "-z", "--recurse-submodules"),
+        "remotes": ("config", "--null", "--get-regexp", r"^remote\..*\.url$"),
         "changed": ("diff", "--name-only", "-z", "--relative", "--no-renames", "--no-ext-diff", "HEAD", "--", "."),
     }
     try:
@@ -69,14 +75,16 @@ def read_state(directory: Path, *, timeout_s: float = _TIMEOUT_S) -> GitState | 
             process.communicate()
             failure = failure or NoGit(reason=f"git did not answer within {timeout_s:g} s")
             continue
-        if process.returncode != 0:
+        if process.returncode != 0 and name != "remotes":  # it fails where there is none
             failure = failure or NoGit(reason=_reason(error.decode(errors="replace")))
         answers[name] = output
     return failure or _state(answers)
 
 
-def read_diff(directory: Path) -> str:
-    """Return the difference between HEAD and the files below ``directory``, cut off after 1 MB."""
+def read_diff(directory: Path, names: Sequence[str]) -> str:
+    """Return the difference between HEAD and those files below ``directory``, cut off after 1 MB."""
+    if sum(len(name) + 1 for name in names) > _LONGEST_LIST_BYTES:
+        return f"(the difference of {len(names)} files is not kept)\n"
     arguments = (
         "diff",
         "--relative",
@@ -86,7 +94,7 @@ def read_diff(directory: Path) -> str:
         "--no-color",
         "HEAD",
         "--",
-        ".",
+        *names,
     )
     process = _start(directory, arguments)
     try:
@@ -136,7 +144,16 @@ def _state(answers: dict[str, bytes]) -> GitState:
         tags=tuple(tags),
         tracked=_names(answers["tracked"]),
         changed=_names(answers["changed"]),
+        remote=_remote(answers["remotes"]),
     )
+
+
+def _remote(output: bytes) -> str | None:
+    """Return the address of ``origin``, or else of the first remote; entries are ``key newline value NUL``."""
+    entries = [os.fsdecode(entry).partition("\n") for entry in output.split(b"\0") if entry]
+    addresses = {key: address for key, _, address in entries}
+    address = addresses.get("remote.origin.url") or next(iter(addresses.values()), None)
+    return None if address is None else re.sub(r"(?<=://)[^/@]*@", "", address).partition("?")[0]
 
 
 def _names(output: bytes) -> frozenset[str]:

@@ -7,9 +7,11 @@ the whole config; every other one takes the config node of its name. All misfits
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,9 @@ from hydraflyte.errors import InputsError
 WHOLE_CONFIG_NAMES = ("cfg", "config")
 SETTINGS_KEY = "flyte"
 """Top-level config key with settings of the job itself; never an input unless a parameter is named so."""
+
+
+_RESOLVER = re.compile(r"\$\{[^{}]*:")
 
 
 class _Required:
@@ -92,6 +97,32 @@ def fit_inputs(config: DictConfig, parameters: Sequence[Parameter]) -> JobInputs
     if misnamed or misvalued:
         raise _misfit(misnamed, misvalued, config, parameters)
     return JobInputs(values=values, types={parameter.name: parameter.type for parameter in parameters})
+
+
+def fit_defaults(config: DictConfig, parameters: Sequence[Parameter]) -> JobInputs:
+    """Return what the config gives to those parameters that it fits; the others are left out, and nothing is raised.
+
+    A value that depends on where it is resolved (``${oc.env:HOME}``) is left out too, except inside a config that
+    travels with its interpolations.
+    """
+    values: dict[str, Any] = {}
+    for parameter in parameters:
+        whole = _takes_whole_config(parameter, config)
+        if not whole and not _has_key(config, parameter):
+            continue
+        node = config if whole else config._get_node(parameter.name)
+        if parameter.type is not DictConfig and _asks_a_resolver(node):
+            continue
+        with suppress(OmegaConfBaseException, TypeError, ValueError):
+            values[parameter.name] = _value(config, parameter)
+    return JobInputs(values=values, types={parameter.name: parameter.type for parameter in parameters})
+
+
+def _asks_a_resolver(node: Any) -> bool:  # Any: a node of OmegaConf
+    return (
+        _RESOLVER.search(OmegaConf.to_yaml(node, resolve=False) if OmegaConf.is_config(node) else str(node._value()))
+        is not None
+    )
 
 
 def _has_key(config: DictConfig, parameter: Parameter) -> bool:

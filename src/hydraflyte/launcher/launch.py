@@ -10,35 +10,44 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timezone
+from pathlib import Path
 
-from flyteidl.core import literals_pb2
+from flyteidl.admin import launch_plan_pb2, schedule_pb2
+from flytekit.core.base_task import PythonTask
 from hydra.core.utils import JobReturn, JobStatus
 
 from hydraflyte.config import ExecutionEnvironment, LauncherConfig
 from hydraflyte.errors import HydraFlyteError
-from hydraflyte.launcher.discover import WorkflowSource, discover
+from hydraflyte.launcher.defaults import default_inputs
+from hydraflyte.launcher.discover import discover
 from hydraflyte.launcher.endpoint import Endpoint, means_embedded, resolve_endpoint
-from hydraflyte.launcher.execute import JobOrder, parameters_of, to_literals
+from hydraflyte.launcher.execute import parameters_of
 from hydraflyte.launcher.handles import ExecutionHandle
-from hydraflyte.launcher.inputs import JobInputs, fit_inputs
 from hydraflyte.launcher.jobs import (
     Job,
     LaunchRequest,
     as_hydra_prints_it,
     compose_jobs,
-    hydra_config_of,
     make_sweep_dir,
     open_job_return,
     read_settings,
 )
 from hydraflyte.launcher.local import run_jobs_here
+from hydraflyte.launcher.notifications import job_notifications
+from hydraflyte.launcher.orders import orders_of, task_settings_of
 from hydraflyte.launcher.package import collect_files
+from hydraflyte.launcher.preparation import Launch, find_given, fit_all, is_other_code, prepare
 from hydraflyte.launcher.prepared import Prepared
+from hydraflyte.launcher.provenance import annotations_of_code
 from hydraflyte.launcher.publication import container_environment, content_key_of, ensure_registered
 from hydraflyte.launcher.register import Registration
-from hydraflyte.launcher.remote import GrpcFlyteClient
+from hydraflyte.launcher.remote import FlyteClient, GrpcFlyteClient
 from hydraflyte.launcher.report import SweepReport
+from hydraflyte.launcher.schedules import fire_times_text, schedule_of, schedule_text
+from hydraflyte.launcher.scheduling import check_one_schedule, set_schedules, take_back_schedules
 from hydraflyte.launcher.sweeps.running import run_jobs
+from hydraflyte.launcher.task_settings import settings_text
 from hydraflyte.launcher.version import resolve_version
 
 __all__ = ["LaunchRequest", "launch"]
@@ -71,36 +80,48 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
 def _launch_remotely(
     request: LaunchRequest, settings: LauncherConfig, jobs: tuple[Job, ...], report: SweepReport
 ) -> list[JobReturn]:
+    schedule = schedule_of(settings.workflow)
+    if schedule is not None:
+        check_one_schedule(settings.workflow, len(jobs))
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="endpoint") as pool:
         endpoint: Future[Endpoint] = pool.submit(
             resolve_endpoint, settings.endpoint, settings.insecure_wanted(), os.environ
         )
         source = discover(request.task_function, workflow_name=settings.workflow.name)
-        inputs = tuple(_literals(job, fitted) for job, fitted in zip(jobs, _fit_all(jobs, source), strict=True))
+        launch = Launch(request=request, settings=settings, jobs=jobs, source=source, report=report)
+        prepared = None if launch.names_a_version else prepare(launch)
         client = GrpcFlyteClient(endpoint.result())
-    prepared = Prepared(settings=settings, jobs=jobs, source=source, inputs=inputs, report=report)
-    sweep_dir = make_sweep_dir(request)
     try:
-        registration = ensure_registered(client, prepared, sweep_dir)
+        notifications = job_notifications(settings.notifications, client.endpoint)
+        found = find_given(client, launch)
+        prepared = prepared or prepare(launch, client, found)
+        registration = _registration(client, prepared, make_sweep_dir(request), found)
+        orders = orders_of(client, prepared, registration, notifications)
+        if schedule is not None:
+            set_schedules(client, prepared, orders, schedule)
+            return _close_without_result(request, jobs, "workflow.cron_schedule or fixed_rate")
         if not settings.run:
             return _close_without_result(request, jobs, "run=false")
-        return run_jobs(client, request, prepared, _orders(prepared, registration))
+        if found is None:
+            take_back_schedules(client, prepared, kept=set())
+        return run_jobs(client, request, prepared, orders)
     finally:
         client.close()
 
 
-def _orders(prepared: Prepared, registration: Registration) -> dict[int, JobOrder]:
-    return {job.number: JobOrder(launch_plan=registration.launch_plan) for job in prepared.jobs}
-
-
-def _fit_all(jobs: Sequence[Job], source: WorkflowSource) -> list[JobInputs]:
-    parameters = parameters_of(source.workflow.python_interface)
-    return [fit_inputs(job.config_without_hydra(), parameters) for job in jobs]
-
-
-def _literals(job: Job, inputs: JobInputs) -> literals_pb2.LiteralMap:
-    with hydra_config_of(job):  # an interpolation may ask for hydra:job.num
-        return to_literals(inputs)
+def _registration(
+    client: FlyteClient, prepared: Prepared, sweep_dir: Path, found: launch_plan_pb2.LaunchPlan | None
+) -> Registration:
+    if found is None:
+        return ensure_registered(client, prepared, sweep_dir)
+    prepared.report.line(f"version {found.id.version} is registered: it runs as it is, nothing is sent")
+    if is_other_code(prepared, found):
+        prepared.report.line(
+            f"attention: the code here is not the code of version {found.id.version}, which runs; "
+            "leave hydra.launcher.workflow.version out to run what is here"
+        )
+    annotations = annotations_of_code(found.spec.annotations.values)
+    return Registration(launch_plan=found.id, entities=(), annotations=annotations)
 
 
 def _plan_only(
@@ -109,7 +130,9 @@ def _plan_only(
     """Show what a launch would do, and do nothing of it."""
     source = discover(request.task_function, workflow_name=settings.workflow.name)
     files = collect_files(source, (settings.workflow.ignore,))
-    content_key = content_key_of(settings, container_environment(means_embedded(settings.endpoint, os.environ)))
+    parameters = parameters_of(source.workflow.python_interface)
+    environment = container_environment(means_embedded(settings.endpoint, os.environ))
+    content_key = content_key_of(settings, environment, default_inputs(request, parameters))
     version = resolve_version(
         given=settings.workflow.given_version(),
         source_root=source.source_root,
@@ -117,6 +140,9 @@ def _plan_only(
         content_key=content_key,
     )
     workflow = settings.workflow
+    schedule = schedule_of(workflow)
+    names = [entity.name for entity in source.entities if isinstance(entity, PythonTask)]
+    settings_of_tasks = {number: settings_text(found) for number, found in task_settings_of(jobs, names).items()}
     report.plan(
         {
             "endpoint": settings.endpoint,
@@ -126,10 +152,16 @@ def _plan_only(
             "entities": [f"{type(entity).__name__} {entity.name}" for entity in source.entities],
             "code bundle": [f"{file.name} ({file.size_bytes} bytes)" for file in files.files],
             "left out": [path.name for path in files.ignored],
+            "settings of tasks": [f"job {number}: {text}" for number, text in settings_of_tasks.items() if text],
+            "schedule": "none" if schedule is None else _schedule_facts(schedule),
         },
-        {job.number: inputs.values for job, inputs in zip(jobs, _fit_all(jobs, source), strict=True)},
+        {job.number: inputs.values for job, inputs in zip(jobs, fit_all(jobs, parameters), strict=True)},
     )
     return _close_without_result(request, jobs, "dry_run=true")
+
+
+def _schedule_facts(schedule: schedule_pb2.Schedule) -> str:
+    return f"{schedule_text(schedule)}; next: {fire_times_text(schedule, after=datetime.now(timezone.utc))}"
 
 
 def _close_without_result(request: LaunchRequest, jobs: Sequence[Job], reason: str) -> list[JobReturn]:

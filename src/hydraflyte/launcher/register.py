@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
-from flyteidl.core import identifier_pb2
+from flyteidl.core import identifier_pb2, literals_pb2
 from flytekit.configuration import FastSerializationSettings, ImageConfig, SerializationSettings
 from flytekit.core.launch_plan import LaunchPlan
 from flytekit.core.workflow import WorkflowBase
@@ -26,10 +26,10 @@ from flytekit.tools.translator import get_serializable
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from hydraflyte.errors import BackendRefusedError, RegistrationError
+from hydraflyte.errors import BackendRefusedError, RegistrationError, VersionTakenError
 from hydraflyte.launcher.remote import Creation, FlyteClient
 
-REGISTRATION_KEY = "hydraflyte/registration"
+REGISTRATION_KEY = "hydraflyte.org/registration"
 """Annotation of the main launch plan: digest of everything that went into the registration."""
 PYTHON_VARIABLE = "HYDRAFLYTE_PYTHON"
 _CONCURRENT_CALLS = 8
@@ -46,6 +46,8 @@ class RegistrationPlan:
         environment: variables of every task's container.
         bundle_uri: where the code bundle is; None leaves the code to the image.
         key: digest of everything that decides the content, kept as an annotation of the main launch plan.
+        defaults: what the main launch plan gives to inputs that an execution does not name.
+        annotations: where it comes from; kept with the main launch plan.
     """
 
     project: str
@@ -55,6 +57,8 @@ class RegistrationPlan:
     environment: Mapping[str, str]
     bundle_uri: str | None
     key: str
+    defaults: literals_pb2.LiteralMap = field(default_factory=literals_pb2.LiteralMap)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +77,12 @@ class Registration:
     Attributes:
         launch_plan: identifier of the main workflow's launch plan.
         entities: what was registered, in order; empty if all of it was there and nothing was sent.
+        annotations: where the code comes from, for every execution of it.
     """
 
     launch_plan: identifier_pb2.Identifier
     entities: tuple[RegisteredEntity, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, creation: Creation) -> int:
         """Return how many entities were created, or were there already."""
@@ -106,13 +112,16 @@ def launch_plan_id(workflow_name: str, *, project: str, domain: str, version: st
     )
 
 
-def registered_key(client: FlyteClient, launch_plan: identifier_pb2.Identifier) -> str | None:
-    """Return the key that the launch plan was registered with: ``""`` if by another tool, None if there is none."""
+def find_launch_plan(client: FlyteClient, launch_plan: identifier_pb2.Identifier) -> launch_plan_pb2.LaunchPlan | None:
+    """Return the launch plan as it is registered, or None."""
     found = client.fetch(launch_plan)
-    if found is None:
-        return None
-    assert isinstance(found, launch_plan_pb2.LaunchPlan)
-    return dict(found.spec.annotations.values).get(REGISTRATION_KEY, "")
+    assert found is None or isinstance(found, launch_plan_pb2.LaunchPlan)
+    return found
+
+
+def key_of(launch_plan: launch_plan_pb2.LaunchPlan) -> str:
+    """Return the key that the launch plan was registered with, or ``""`` if another tool registered it."""
+    return dict(launch_plan.spec.annotations.values).get(REGISTRATION_KEY, "")
 
 
 def serialize(
@@ -138,8 +147,15 @@ def serialize(
     main = launch_plan_id(workflow.name, project=plan.project, domain=plan.domain, version=plan.version)
     for entity in serialized:
         if entity.identifier == main and isinstance(entity.spec, launch_plan_pb2.LaunchPlanSpec):
-            entity.spec.annotations.values[REGISTRATION_KEY] = plan.key
+            entity.spec.annotations.values.update({**plan.annotations, REGISTRATION_KEY: plan.key})
+            _set_defaults(entity.spec, plan.defaults)
     return tuple(sorted(serialized, key=lambda entity: entity.identifier == main))
+
+
+def _set_defaults(spec: launch_plan_pb2.LaunchPlanSpec, defaults: literals_pb2.LiteralMap) -> None:
+    for name, default in defaults.literals.items():
+        if name in spec.default_inputs.parameters:  # fixed ones are not
+            spec.default_inputs.parameters[name].default.CopyFrom(default)
 
 
 def register(client: FlyteClient, serialized: Sequence[SerializedEntity]) -> Registration:
@@ -198,19 +214,28 @@ def _register_one(client: FlyteClient, entity: SerializedEntity) -> RegisteredEn
     try:
         creation = client.create(entity.identifier, entity.spec)
     except BackendRefusedError as error:
-        raise _refusal(client, entity, error) from error
+        existing = client.fetch(entity.identifier) if error.code == "INVALID_ARGUMENT" else None
+        if not _says_the_same(existing, entity.spec):
+            raise _refusal(existing, entity, error) from error
+        creation = Creation.UNCHANGED
     return RegisteredEntity(kind=entity.kind, name=entity.identifier.name, creation=creation)
 
 
-def _refusal(client: FlyteClient, entity: SerializedEntity, error: BackendRefusedError) -> RegistrationError:
+def _says_the_same(existing: Message | None, wanted: Message) -> bool:
+    """Tell whether two main launch plans differ at most in who registered them: another launch was a little faster."""
+    if not (isinstance(existing, launch_plan_pb2.LaunchPlan) and isinstance(wanted, launch_plan_pb2.LaunchPlanSpec)):
+        return False
+    return key_of(existing) == wanted.annotations.values.get(REGISTRATION_KEY)
+
+
+def _refusal(existing: Message | None, entity: SerializedEntity, error: BackendRefusedError) -> RegistrationError:
     """Return what to tell the user: that the entity is not valid, or how it differs from the one that is there."""
     name, version = entity.identifier.name, entity.identifier.version
-    existing = client.fetch(entity.identifier) if error.code == "INVALID_ARGUMENT" else None
     if existing is None:
         return RegistrationError(f"The {entity.kind} {name} is not accepted: {error.message}", hint=error.hint)
     differences = differing_fields(_registered_spec(existing), entity.spec)
     lines = "\n".join(f"  - {line}" for line in differences) or f"  - {error.message}"
-    return RegistrationError(
+    return VersionTakenError(
         f"The {entity.kind} {name} is already registered as version {version} with other content:\n{lines}",
         hint="choose another version (hydra.launcher.workflow.version), or leave the version out: "
         "then it follows the code.",

@@ -31,14 +31,18 @@ class Provenance:
     Attributes:
         commit: full hash of HEAD, or ``None`` without git.
         branch: branch name as git has it, or ``None``.
+        tags: tags of the commit.
+        remote: where the repository was cloned from, without user names and passwords, or ``None``.
         uncommitted: bundled files that are not as in the commit, sorted; empty when clean or without git.
-        diff: git's difference for tracked files, cut off after 1 MB; untracked files are in the bundle.
+        diff: git's difference for those that it tracks, cut off after 1 MB; the others are in the bundle as they are.
         content_digest: hex SHA-256 of the bundled files; empty without files.
         content_key: what else decided the registered content, as it was given.
     """
 
     commit: str | None
     branch: str | None
+    tags: tuple[str, ...]
+    remote: str | None
     uncommitted: tuple[str, ...]
     diff: str
     content_digest: str
@@ -78,7 +82,7 @@ def resolve_version(*, given: str | None, source_root: Path, files: FileSet | No
         VersionError: the given version cannot be a Flyte version, or nothing is there to derive one from.
     """
     if given is not None:
-        return _given(given, files, content_key)
+        return _given(given, source_root, files, content_key)
     state = read_state(source_root)
     if isinstance(state, NoGit):
         return _from_content(state, files, content_key)
@@ -88,14 +92,42 @@ def resolve_version(*, given: str | None, source_root: Path, files: FileSet | No
     return _from_commit(state, files, content_key)
 
 
-def _given(given: str, files: FileSet | None, content_key: str) -> Version:
+def check_is_clean(version: Version, domain: str) -> None:
+    """Check that what is registered is what a commit holds.
+
+    Raises:
+        VersionError: it is not; names every file.
+    """
+    provenance = version.provenance
+    if provenance.commit is None:
+        raise VersionError(
+            f"The domain {domain} takes only committed code (hydra.launcher.workflow.require_clean), "
+            "and this code is in no git repository with a commit.",
+            hint="launch from a clone, or name a version that is registered there (hydra.launcher.workflow.version).",
+        )
+    if provenance.uncommitted:
+        lines = "\n".join(f"  - {name}" for name in provenance.uncommitted)
+        raise VersionError(
+            f"The domain {domain} takes only committed code (hydra.launcher.workflow.require_clean), and these files "
+            f"of the code bundle are not as in the commit {provenance.commit[:_COMMIT_LENGTH]}:\n{lines}",
+            hint="commit them, or keep them out of the bundle with a .flyteignore file.",
+        )
+
+
+def _given(given: str, root: Path, files: FileSet | None, content_key: str) -> Version:
     if len(given) > MAX_LENGTH or not _VALID.fullmatch(given):
         raise VersionError(
             f"{given!r} cannot be a Flyte version: up to {MAX_LENGTH} letters, digits, '.', '_', '+' or '-', "
             "beginning with a letter or digit.",
             hint="Set hydra.launcher.workflow.version to such a name, or leave it out to take it from git.",
         )
-    provenance = _provenance(None, files, content_key)
+    state = read_state(root)
+    if isinstance(state, NoGit):
+        provenance = _provenance(None, files, content_key)
+    else:
+        uncommitted = _uncommitted(state, files)
+        diff = _diff(state, root, uncommitted)
+        provenance = _provenance(state, files, content_key, uncommitted, diff)
     return Version(text=given, reason="given by workflow.version", provenance=provenance, qualified=given)
 
 
@@ -120,7 +152,7 @@ def _from_dirty_tree(
     return Version(
         text=text,
         reason=f"from git: {_head(state)}, with {len(uncommitted)} uncommitted of the bundled files ({listed})",
-        provenance=_provenance(state, files, content_key, uncommitted, read_diff(root)),
+        provenance=_provenance(state, files, content_key, uncommitted, _diff(state, root, uncommitted)),
         qualified=text,
     )
 
@@ -138,6 +170,12 @@ def _from_content(why: NoGit, files: FileSet | None, content_key: str) -> Versio
         provenance=_provenance(None, files, content_key),
         qualified=text,
     )
+
+
+def _diff(state: GitState, root: Path, uncommitted: tuple[str, ...]) -> str:
+    """Return git's difference for the bundled files alone: what stays out of the bundle may well be a secret."""
+    tracked = [name for name in uncommitted if name in state.changed]
+    return read_diff(root, tracked) if tracked else ""
 
 
 def _uncommitted(state: GitState, files: FileSet | None) -> tuple[str, ...]:
@@ -189,6 +227,8 @@ def _provenance(
     return Provenance(
         commit=state.commit if state else None,
         branch=state.branch if state else None,
+        tags=state.tags if state else (),
+        remote=state.remote if state else None,
         uncommitted=uncommitted,
         diff=diff,
         content_digest=files.digest if files else "",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
-from flyteidl.core import identifier_pb2
+from flyteidl.core import identifier_pb2, literals_pb2
 from flytekit import task, workflow
 from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
@@ -14,9 +16,10 @@ from hydraflyte.launcher.register import (
     RegistrationPlan,
     SerializedEntity,
     differing_fields,
+    find_launch_plan,
+    key_of,
     launch_plan_id,
     register,
-    registered_key,
     serialize,
 )
 from hydraflyte.launcher.remote import Creation
@@ -107,13 +110,39 @@ def test_registering_twice_changes_nothing_the_second_time() -> None:
 
 def test_the_key_tells_what_was_registered_by_whom() -> None:
     client = ScriptedFlyteClient()
-    assert registered_key(client, main_launch_plan()) is None
+    assert find_launch_plan(client, main_launch_plan()) is None
 
     register(client, serialized(key="abc"))
     client.create(main_launch_plan("v2"), launch_plan_pb2.LaunchPlanSpec())
 
-    assert registered_key(client, main_launch_plan()) == "abc"
-    assert registered_key(client, main_launch_plan("v2")) == ""
+    ours, theirs = (find_launch_plan(client, main_launch_plan(version)) for version in ("v1", "v2"))
+    assert ours is not None
+    assert theirs is not None
+    assert (key_of(ours), key_of(theirs)) == ("abc", "")
+
+
+def test_a_launch_that_was_a_little_slower_finds_everything_registered() -> None:
+    client = ScriptedFlyteClient()
+    register(client, serialize(outer, (increment, twice, outer), replace(plan(), annotations={"user": "a"})))
+
+    registration = register(
+        client, serialize(outer, (increment, twice, outer), replace(plan(), annotations={"user": "b"}))
+    )
+
+    assert registration.count(Creation.UNCHANGED) == len(registration.entities)
+
+
+def test_the_main_launch_plan_has_the_defaults_that_it_is_given() -> None:
+    defaults = literals_pb2.LiteralMap()
+    defaults.literals["x"].scalar.primitive.integer = 7
+    defaults.literals["other"].scalar.primitive.integer = 8
+
+    spec = serialize(outer, (increment, twice, outer), replace(plan(), defaults=defaults))[-1].spec
+
+    assert isinstance(spec, launch_plan_pb2.LaunchPlanSpec)
+    assert {name: it.default.scalar.primitive.integer for name, it in spec.default_inputs.parameters.items()} == {
+        "x": 7
+    }
 
 
 def test_a_version_that_is_taken_by_other_content_is_an_error_that_shows_the_difference() -> None:

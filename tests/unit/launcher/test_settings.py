@@ -75,19 +75,7 @@ def test_all_problems_are_named_at_once() -> None:
     ("settings", "key"),
     [
         ({"build_images": True}, "build_images=true"),
-        ({"resume": "last"}, "resume"),
-        ({"notifications": [NotificationConfig()]}, "notifications"),
-        ({"workflow": WorkflowConfig(cron_schedule="@daily")}, "workflow.cron_schedule"),
-        ({"workflow": WorkflowConfig(fixed_rate="1h")}, "workflow.fixed_rate"),
         ({"workflow": WorkflowConfig(extra_images=[ImageConfig()])}, "workflow.extra_images"),
-        (
-            {"workflow": WorkflowConfig(default_image=ImageConfig(target_image="x"))},
-            "workflow.default_image.target_image",
-        ),
-        (
-            {"workflow": WorkflowConfig(default_image=ImageConfig(buildargs={"a": "b"}))},
-            "workflow.default_image.buildargs",
-        ),
     ],
 )
 def test_what_this_version_cannot_do_is_refused_by_name(settings: dict[str, Any], key: str) -> None:
@@ -118,6 +106,52 @@ def test_an_existing_image_is_named_with_its_tag() -> None:
 def test_omegaconf_refuses_wrong_values_and_keys_already_when_the_config_is_composed(override: dict[str, Any]) -> None:
     with pytest.raises(OmegaConfBaseException):
         OmegaConf.merge(OmegaConf.structured(LauncherConfig), override)
+
+
+def test_the_target_image_is_run_where_no_image_is_built() -> None:
+    image = ImageConfig(base_image="base", target_image="ghcr.io/me/train", target_image_version="3")
+
+    assert image.reference() == "ghcr.io/me/train:3"
+
+
+def problem_of(**settings: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        LauncherConfig(**settings)
+    return f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("workflow", "problem"),
+    [
+        (WorkflowConfig(cron_schedule="@daily", fixed_rate="1h"), "keep one of them"),
+        (WorkflowConfig(fixed_rate="90s"), "fixed_rate='90s' is no whole number of minutes, hours or days"),
+        (WorkflowConfig(fixed_rate="1h", schedule_timezone="UTC"), "a fixed rate has no time zone"),
+    ],
+)
+def test_schedules_that_mean_nothing_are_refused(workflow: WorkflowConfig, problem: str) -> None:
+    assert problem in problem_of(workflow=workflow)
+
+
+@pytest.mark.parametrize(
+    ("notification", "problem"),
+    [
+        (NotificationConfig(type="emial", recipients=["a@b"]), "notifications[0].type=email?"),
+        (NotificationConfig(phases=["FAILD"], recipients=["a@b"]), "notifications[0].phases=FAILED?"),
+        (NotificationConfig(), "notifications[0] has no recipients"),
+        (NotificationConfig(recipients=["#channel"]), "'#channel' is no mail address"),
+        (NotificationConfig(recipients=["file:/tmp/x@y"]), "'file:/tmp/x@y' is no mail address"),
+        (NotificationConfig(type="webhook", recipients=["example.org"]), "'example.org' is no http address"),
+        (NotificationConfig(recipients=["a@b"], once_per_sweep=True), "once_per_sweep does not go with type=email"),
+    ],
+)
+def test_notifications_that_reach_nobody_are_refused(notification: NotificationConfig, problem: str) -> None:
+    assert problem in problem_of(notifications=[notification])
+
+
+def test_a_message_at_the_end_of_a_sweep_needs_somebody_who_waits() -> None:
+    notification = NotificationConfig(type="file", recipients=["/tmp/x"], once_per_sweep=True)
+
+    assert "does not go with wait=false" in problem_of(notifications=[notification], wait=False)
 
 
 def test_settings_are_read_from_the_composed_config() -> None:
