@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from hydraflyte import __version__
-from hydraflyte.cli import backend, doctor, executions, secrets
+from hydraflyte.cli import backend, clean, doctor, executions, secrets
 from hydraflyte.errors import HydraFlyteError
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     backend.add_verbs(verbs)
     doctor.add_verbs(verbs)
+    clean.add_verbs(verbs)
     executions.add_verbs(verbs)
     secrets.add_verbs(verbs)
     return parser

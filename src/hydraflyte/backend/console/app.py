@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from hydraflyte.backend.console.cleaning import Cleaning
 from hydraflyte.backend.console.guard import HostOriginGuard
 from hydraflyte.backend.console.logs import Logs
 from hydraflyte.backend.console.pages import Pages
@@ -35,6 +36,7 @@ class HttpParts:
     pages: Pages
     hosts: Collection[str]
     sessions: Sessions
+    cleaning: Cleaning
     further: Sequence[BaseRoute] = ()
 
 
@@ -51,6 +53,7 @@ def build_app(parts: HttpParts) -> Starlette:
             Route("/console", parts.pages.executions),
             Route("/console/projects/{project}/executions", parts.pages.executions),
             Route(execution, parts.pages.execution),
+            Route("/clean", parts.cleaning.clean, methods=["POST"]),
             Route("/login", parts.sessions.login),
             Route("/logout", parts.sessions.logout),
             *parts.further,
