@@ -33,9 +33,7 @@ from hydraflyte.backend.admin.scheduled import ScheduledExecutions
 from hydraflyte.backend.admin.service import build_server
 from hydraflyte.backend.admin.signing import verify
 from hydraflyte.backend.cleaning import Cleaner
-from hydraflyte.backend.cleaning import Cleaner
 from hydraflyte.backend.console.app import HttpParts, build_app
-from hydraflyte.backend.console.cleaning import Cleaning
 from hydraflyte.backend.console.cleaning import Cleaning
 from hydraflyte.backend.console.guard import OwnerCheck, console_key
 from hydraflyte.backend.console.logs import Logs
@@ -149,7 +147,6 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             hosts=addresses.http_hosts,
             sessions=Sessions(owner=owner),
             further=gateway_routes(control_plane),
-            cleaning=Cleaning(cleaner=Cleaner(home=home.root, database=database), owner=owner, clock=clock),
             cleaning=Cleaning(cleaner=Cleaner(home=home.root, database=database), owner=owner, clock=clock),
         )
         await stack.enter_async_context(_http_server(build_app(parts), http_socket))
