@@ -53,7 +53,9 @@ def run_page(markdown: str, folder: Path, home: Path) -> None:
     try:
         for snippet in snippets_of(markdown):
             if snippet.file is not None:
-                (folder / snippet.file).write_text(snippet.body, encoding="utf-8")
+                target = folder / snippet.file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(snippet.body, encoding="utf-8")
                 continue
             for command in commands_of(snippet.body):
                 _run(command, folder, environment)

@@ -16,8 +16,6 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
-from flytekit.core.tracker import extract_task_module
-
 from hydraflyte.transport.errors import TransportError, TransportWarning
 from hydraflyte.transport.settings import MissingClass, TransportSettings
 
@@ -34,6 +32,8 @@ def class_reference(cls: type) -> tuple[str, str]:
 
 
 def _importable_name(cls: type) -> str:
+    from flytekit.core.tracker import extract_task_module  # on import, flytekit imports our plugin, and with it us
+
     try:
         # flytekit names the tasks of a script with the same function, so both sides agree on the module.
         _, module, _, _ = extract_task_module(cls)

@@ -1,4 +1,4 @@
-"""flytekit's plugin entry point: importing this module registers the transformers.
+"""flytekit's plugin entry point: importing this module registers the transformers and reads the environment.
 
 That import has an effect because flytekit only loads what the entry point names (``load_implicit_plugins``). The older
 plugin is imported first, so that a script which imports it later finds it loaded and registers nothing again.
@@ -14,7 +14,7 @@ from flytekitplugins.omegaconf.listconfig_transformer import ListConfigTransform
 from omegaconf import DictConfig, ListConfig
 
 from hydraflyte.transport.nodes import TupleConfig
-from hydraflyte.transport.settings import configure, settings_from_environment
+from hydraflyte.transport.settings import HYDRA_JOB_VARIABLE, configure, settings_from_environment
 from hydraflyte.transport.transformers import ConfigTransformer
 
 
@@ -30,5 +30,20 @@ def register() -> None:
         TypeEngine.register_additional_type(transformer, transformer.python_type, override=True)
 
 
-configure(settings_from_environment(os.environ))
+def read_environment() -> None:
+    """Take over what the environment says: the settings and, in a task, the job of Hydra that it belongs to.
+
+    To be called again where a process got another environment since this module was imported.
+
+    Raises:
+        TransportError: a setting is not known, or the job's variable is damaged.
+    """
+    configure(settings_from_environment(os.environ))
+    if HYDRA_JOB_VARIABLE in os.environ:
+        from hydraflyte.transport.hydra_job import restore_hydra_job  # imports Hydra, which other programs do without
+
+        restore_hydra_job(os.environ[HYDRA_JOB_VARIABLE])
+
+
 register()
+read_environment()

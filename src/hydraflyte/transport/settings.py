@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from hydraflyte.transport.errors import TransportError
 
 ENVIRONMENT_VARIABLE = "HYDRAFLYTE_TRANSPORT"
+HYDRA_JOB_VARIABLE = "HYDRAFLYTE_HYDRA_JOB"
+"""Variable of a task's environment that carries its job's Hydra side; see ``hydra_job``."""
 
 
 class Resolve(enum.Enum):

@@ -82,6 +82,13 @@ def renew() -> None:
         sys.modules["flytekit.core.data_persistence"],
         sys.modules["flytekit.configuration"],
     )
+    _renew_transport(sys.modules.get("hydraflyte.transport.plugin"))
+
+
+def _renew_transport(plugin: Any) -> None:
+    """Hydraflyte's plugin of flytekit, where it is installed, reads its settings and the job of Hydra on import."""
+    if plugin is not None:
+        plugin.read_environment()
 
 
 def _renew_connector_loop(module: Any) -> None:
