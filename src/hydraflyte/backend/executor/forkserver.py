@@ -22,7 +22,7 @@ from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, Atte
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.executor import attempts, environment, results
 from hydraflyte.backend.executor.budget import BudgetQueue, DevicePool
-from hydraflyte.backend.executor.demands import needs_of, shortfalls
+from hydraflyte.backend.executor.demands import Needs, needs_of, shortfalls
 from hydraflyte.backend.executor.interpreters import Patience, WarmInterpreter
 from hydraflyte.backend.executor.machine import DEVICES_VARIABLE, Machine
 from hydraflyte.backend.executor.mounts import Mount, Mounts, unmount
@@ -45,6 +45,7 @@ class _Live:
     """An attempt without an end so far."""
 
     spec: AttemptSpec
+    needs: Needs
     interpreter: WarmInterpreter | None = None  # set once submitted
     mount: Mount | None = None  # its secrets, once submitted
     is_aborting: bool = False
@@ -106,7 +107,7 @@ class ForkServerExecutor:
         key = str(spec.attempt)
         if key in self._live or key in self._ended:
             return
-        self._live[key] = _Live(spec=spec)
+        self._live[key] = _Live(spec=spec, needs=needs_of(spec))
         asyncio.get_running_loop().call_soon(self._admit, key)
 
     def abort(self, attempt: AttemptId, reason: str) -> None:
@@ -160,7 +161,7 @@ class ForkServerExecutor:
         if known is not None:
             self._end(key, known)
             return
-        demand = needs_of(live.spec).demand
+        demand = live.needs.demand
         lacking = shortfalls(demand, self._queue.capacity)
         if lacking:
             self._end(key, _refuse(live.spec.attempt, lacking))
@@ -198,14 +199,14 @@ class ForkServerExecutor:
             argv=spec.argv,
             env=environment.build_environment(self._inherited, spec.env, python=python, tmp=directory / "tmp"),
             private_env={**self._device_env(key, spec), **mount.env},
-            memory_limit_bytes=needs_of(spec).memory_limit_bytes,
+            memory_limit_bytes=live.needs.memory_limit_bytes,
         )
         live.interpreter.submit(key, order.as_message())
         return None
 
     def _device_env(self, key: str, spec: AttemptSpec) -> dict[str, str]:
         """Return the variable that shows the attempt its GPUs; without any it sees none, as in a pod."""
-        devices = self._devices.take(key, needs_of(spec).demand.gpus)
+        devices = self._devices.take(key, self._live[key].needs.demand.gpus)
         if devices:
             return {DEVICES_VARIABLE: ",".join(devices)}
         return {} if DEVICES_VARIABLE in spec.env else {DEVICES_VARIABLE: ""}

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from . import system
 
 INTERVAL_S = 0.1
+_LARGEST_SHARE = 0.05  # of the time may go into looking: a proportional sum of 1 GiB takes 60 ms
 
 
 class MemoryWatch:
@@ -22,31 +23,33 @@ class MemoryWatch:
 
     def __init__(self) -> None:
         self._limits: dict[int, int] = {}
-        self._look_at = 0.0
+        self._look_at: dict[int, float] = {}
 
     def add(self, pid: int, limit: int | None) -> None:
         """Watch a process that was started just now; None means no limit."""
         if limit is not None and system.CAN_MEASURE_MEMORY:
-            if not self._limits:
-                self._look_at = time.monotonic() + INTERVAL_S
             self._limits[pid] = limit
+            self._look_at[pid] = time.monotonic() + INTERVAL_S
 
     def remove(self, pid: int) -> None:
         """Stop watching a process that was reaped, or is being killed."""
         self._limits.pop(pid, None)
+        self._look_at.pop(pid, None)
 
     @property
     def deadline(self) -> float | None:
         """When to look next (monotonic), or None while nothing is watched."""
-        return self._look_at if self._limits else None
+        return min(self._look_at.values(), default=None)
 
     def find_excess(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (pid, bytes used, limit) of each attempt that uses more than it may, if it is time to look."""
-        if not self._limits or time.monotonic() < self._look_at:
-            return
-        self._look_at = time.monotonic() + INTERVAL_S
+        """Yield (pid, bytes used, limit) of each attempt that uses more than it may, of those whose time has come."""
         for pid, limit in list(self._limits.items()):
+            begun_at = time.monotonic()
+            if begun_at < self._look_at[pid]:
+                continue
             used = measure(pid, limit)
+            now = time.monotonic()
+            self._look_at[pid] = now + max(INTERVAL_S, (now - begun_at) / _LARGEST_SHARE)
             if used > limit:
                 yield pid, used, limit
 
