@@ -4,19 +4,12 @@ import random
 
 import grpc
 import pytest
-from flyteidl.cacheservice import cacheservice_pb2
-from flyteidl.service import admin_pb2, auth_pb2, dataproxy_pb2, identity_pb2, signal_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-SERVICES = (
-    admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
-    dataproxy_pb2.DESCRIPTOR.services_by_name["DataProxyService"],
-    signal_pb2.DESCRIPTOR.services_by_name["SignalService"],
-    auth_pb2.DESCRIPTOR.services_by_name["AuthMetadataService"],
-    identity_pb2.DESCRIPTOR.services_by_name["IdentityService"],
-    cacheservice_pb2.DESCRIPTOR.services_by_name["CacheService"],
-)
+from hydraflyte.backend.admin.handlers import SERVICES
+
 METHODS = [method for service in SERVICES for method in service.methods]
 EXPLAINED = {
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -125,6 +118,14 @@ def scalar(field, pick):
             return pick.choice((0, 1, -1, 2**63 - 1, -(2**63)))
         case _:
             return pick.choice((0.0, -1.5, float("nan"), float("inf")))
+
+
+def test_every_service_that_the_server_has_is_called_here(shared_plane):
+    served = set(ProtoReflectionDescriptorDatabase(shared_plane.channel()).get_services())
+
+    assert served - {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} == {
+        service.full_name for service in SERVICES
+    }
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name.removeprefix("flyteidl.service."))
