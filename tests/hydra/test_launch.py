@@ -166,7 +166,7 @@ def test_the_first_failure_ends_the_sweep_where_that_was_asked_for(program: Path
     result = run_program(program, "-m", "+x=-1,2,3", *settings)
 
     assert len(executions_in(result.stdout)) == 1
-    assert result.stdout.count("was not started, because another job failed") == 2
+    assert result.stdout.count("was not started: another job of the sweep failed (on_failure=fail_fast)") == 2
     assert result.returncode == 1
 
 
@@ -216,7 +216,7 @@ def test_an_interrupt_says_what_goes_on_and_how_to_end_it(tmp_path: Path) -> Non
     assert process.returncode == 130, errors
     assert "Interrupted. 1 execution(s) go on without this program:" in rest
     assert f"job 0: {link}" in rest
-    assert "hydraflyte executions cancel" in rest
+    assert re.search(r"follow it: hydraflyte sweeps attach (k\w+); end it: hydraflyte sweeps cancel \1", rest)
     assert errors == ""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from hydraflyte.cli.logs import Follower, Stream, copy_log, log_text
-from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, running_backend
+from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, print_table, running_backend
 from hydraflyte.errors import ExecutionError
 from hydraflyte.home import RunningBackend
 
@@ -66,7 +66,7 @@ def run_list(options: argparse.Namespace) -> int:
     if options.json:
         print_json(executions)
     else:
-        _print_table(("name", "phase", "workflow", "started_at", "duration_s"), executions)
+        print_table(("name", "phase", "workflow", "started_at", "duration_s"), executions)
     return 0
 
 
@@ -255,13 +255,6 @@ def _print_execution(facts: dict[str, Any]) -> None:
         print(f"  {node['node']:<20} {node['phase']:<10} {node['duration_s']:>8} s  {attempts}".rstrip())
     if facts["error"]:
         print(f"\n{facts['error']}")
-
-
-def _print_table(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
-    lines = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _text(instant: datetime) -> str:

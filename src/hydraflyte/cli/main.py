@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from hydraflyte import __version__
-from hydraflyte.cli import backend, clean, doctor, executions, secrets
+from hydraflyte.cli import backend, clean, doctor, executions, secrets, sweeps
 from hydraflyte.errors import HydraFlyteError
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_verbs(verbs)
     clean.add_verbs(verbs)
     executions.add_verbs(verbs)
+    sweeps.add_verbs(verbs)
     secrets.add_verbs(verbs)
     return parser
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from hydraflyte.errors import BackendUnavailableError
@@ -48,3 +49,11 @@ def running_backend(options: argparse.Namespace) -> RunningBackend:
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
     print(json.dumps(value, indent=2, default=str))
+
+
+def print_table(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
+    """Print the rows under their headings, in columns as wide as they need."""
+    lines = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hydraflyte.errors import ConfigError
-from hydraflyte.home import Home
+from hydraflyte.home import Home, RunningBackend
 
 if TYPE_CHECKING:
     from flytekit.configuration import PlatformConfig
@@ -35,6 +35,7 @@ class Endpoint:
         origin: where the target was found, in words, for error messages.
         is_embedded: the embedded backend of this user, reached over its Unix socket.
         platform: settings of a Flyte client config (authentication, certificates); None for the embedded backend.
+        token: lets the owner into the embedded backend's HTTP side; None where there is none.
     """
 
     target: str
@@ -44,6 +45,7 @@ class Endpoint:
     origin: str
     is_embedded: bool = False
     platform: PlatformConfig | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 def resolve_endpoint(setting: str, insecure: bool | None, environ: Mapping[str, str]) -> Endpoint:
@@ -89,19 +91,24 @@ def client_config_of_other_tools(environ: Mapping[str, str]) -> Path | None:
     return usual if usual.is_file() else None
 
 
-def _embedded(environ: Mapping[str, str]) -> Endpoint:
-    from hydraflyte.embedded import ensure_backend
-
-    backend = ensure_backend(environ=environ)
+def endpoint_of(backend: RunningBackend) -> Endpoint:
+    """Return the endpoint of an embedded backend that runs."""
     parts = urlsplit(backend.console_url)
     return Endpoint(
-        target=backend.endpoint,
+        target=f"unix:{backend.socket}",
         insecure=True,
         console_url=f"{parts.scheme}://{parts.netloc}",
         front_page=backend.console_url,
         origin="the embedded backend",
         is_embedded=True,
+        token=Home(root=Path(backend.home)).token() if backend.auth else None,
     )
+
+
+def _embedded(environ: Mapping[str, str]) -> Endpoint:
+    from hydraflyte.embedded import ensure_backend
+
+    return endpoint_of(ensure_backend(environ=environ).running)
 
 
 def _from_address(address: str, insecure: bool | None) -> Endpoint:

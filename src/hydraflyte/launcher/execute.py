@@ -20,6 +20,7 @@ from flytekit.models.literals import LiteralMap
 
 from hydraflyte.errors import BackendRefusedError, ExecutionError, InputsError
 from hydraflyte.launcher import labels
+from hydraflyte.launcher.handles import execution_link
 from hydraflyte.launcher.inputs import REQUIRED, JobInputs, Parameter, optional_of
 from hydraflyte.launcher.remote import FlyteClient
 
@@ -64,13 +65,13 @@ class Submission:
     """A job that has become an execution.
 
     Attributes:
-        is_new: False if an earlier launch started it.
+        found_phase: phase in which an earlier launch left it; empty if it has just been started.
     """
 
     number: int
     execution: identifier_pb2.WorkflowExecutionIdentifier
     link: str
-    is_new: bool = True
+    found_phase: str = ""
 
 
 def parameters_of(interface: Interface) -> tuple[Parameter, ...]:
@@ -173,12 +174,6 @@ def submit(client: FlyteClient, number: int, request: execution_pb2.ExecutionCre
     except BackendRefusedError as error:
         raise ExecutionError(f"Job {number} was not accepted: {error.message}", hint=error.hint) from error
     return Submission(number=number, execution=execution, link=execution_link(client.endpoint.console_url, execution))
-
-
-def execution_link(console_url: str, execution: identifier_pb2.WorkflowExecutionIdentifier) -> str:
-    """Return the address of the execution's page."""
-    place = f"projects/{execution.project}/domains/{execution.domain}/executions/{execution.name}"
-    return f"{console_url}/console/{place}"
 
 
 def execution_name(workflow_name: str, identity: JobIdentity) -> str:

@@ -1,10 +1,21 @@
-"""What a job returns when its result was not waited for: where to find it, and a clear no to sums with it."""
+"""Where an execution is found, and what a job returns when its result was not waited for.
+
+A handle is no number and says so. Imports neither flytekit nor Hydra.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flyteidl.core import identifier_pb2
+
 from hydraflyte.errors import ExecutionError
+
+
+def execution_link(console_url: str, execution: identifier_pb2.WorkflowExecutionIdentifier) -> str:
+    """Return the address of the execution's page."""
+    place = f"projects/{execution.project}/domains/{execution.domain}/executions/{execution.name}"
+    return f"{console_url}/console/{place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,11 +26,13 @@ class ExecutionHandle:
         id: ``project/domain/name`` of the execution; None if none was started.
         url: its page; None if none was started.
         reason: the setting that made it so, such as ``wait=false``.
+        sweep: id of its sweep: ``hydraflyte sweeps attach`` follows it; None if none was started.
     """
 
     id: str | None
     url: str | None
     reason: str
+    sweep: str | None = None
 
     def __float__(self) -> float:
         """Never return: there is no number yet, and a sweeper that wants one must not go on with a wrong one.

@@ -23,6 +23,8 @@ _DIRECTORIES = frozenset({
     ".venv", "venv", ".tox", ".nox", ".eggs", "node_modules", ".idea", ".vscode",
     ".hydra", "wandb", "mlruns", "lightning_logs",
 })  # fmt: skip
+SWEEP_MARK = ".sweep.lock"
+"""A file in the folder of every sweep: what jobs write is no code, and must not make another version of it."""
 _RESULTS = frozenset({"outputs", "multirun"})  # Hydra's default output folders, unless they are packages
 _ROOT_DIRECTORIES = frozenset({"build", "dist"})  # deeper down they are common package names
 _FILES = frozenset({".git", ".DS_Store", ".coverage", ".env", "multirun.yaml"})
@@ -199,6 +201,8 @@ def structural_rule(name: str, entries: Iterable[str]) -> Rule | None:
         return Rule(pattern=f"{name.rpartition('/')[2]}/", origin=DEFAULT_ORIGIN)
     if ".hydra" in here and not any(entry.endswith(".py") for entry in here):
         return Rule(pattern="the output folder of a Hydra job", origin=DEFAULT_ORIGIN)
+    if SWEEP_MARK in here and not any(entry.endswith(".py") for entry in here):
+        return Rule(pattern="the folder of a sweep", origin=DEFAULT_ORIGIN)
     return None
 
 

@@ -10,7 +10,8 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydraflyte.config import LauncherConfig, nearest
 from hydraflyte.errors import ConfigError, HydraFlyteError
+from hydraflyte.launcher.records.session import SweepSession
+from hydraflyte.transport.hydra_job import pack_hydra_job
+from hydraflyte.transport.settings import HYDRA_JOB_VARIABLE
 
 GUARD_VARIABLE = "HYDRAFLYTE_LAUNCHER"
 """Put into ``hydra.job.env_set`` by the plugin's guard; of no use to anybody else."""
@@ -35,6 +39,7 @@ class LaunchRequest:
         config: the composed config of the whole sweep; read-only on Hydra 1.4.
         job_overrides: one inner tuple per job, in order.
         initial_job_idx: number of the first job; above 0 in the later batches of a sweep.
+        session: what the batches of a sweep share.
     """
 
     hydra_context: HydraContext
@@ -42,6 +47,7 @@ class LaunchRequest:
     config: DictConfig
     job_overrides: tuple[tuple[str, ...], ...]
     initial_job_idx: int
+    session: SweepSession = field(default_factory=SweepSession)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +65,19 @@ class Job:
     config: DictConfig
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that the job's code is to find (``hydra.job.env_set``)."""
+        """Return the variables of the job's tasks: ``hydra.job.env_set``, and what restores Hydra's side there.
+
+        Raises:
+            TransportError: the config's ``hydra`` node holds something that cannot travel.
+        """
+        _settle_output_dir(self)
         with hydra_config_of(self):
             variables = OmegaConf.to_container(self.config.hydra.job.env_set, resolve=True)
+            name = JobRuntime.instance().get("name")
+            packed = pack_hydra_job(self.config, name=name, now=datetime.now())
         assert isinstance(variables, dict)
-        return {str(key): str(value) for key, value in variables.items() if key != GUARD_VARIABLE}
+        wanted = {str(key): str(value) for key, value in variables.items() if key != GUARD_VARIABLE}
+        return {**wanted, HYDRA_JOB_VARIABLE: packed}
 
     def config_without_hydra(self) -> DictConfig:
         """Return a copy of what the user's function is given."""
@@ -119,11 +133,8 @@ def hydra_config_of(job: Job) -> Iterator[None]:
 
 def open_job_return(job: Job) -> JobReturn:
     """Return the job's ``JobReturn``, with everything but a result; touches nothing."""
+    output_dir = _settle_output_dir(job)
     with hydra_config_of(job):
-        output_dir = os.path.abspath(_output_dir(job.config))
-        with read_write(job.config.hydra.runtime), open_dict(job.config.hydra.runtime):
-            job.config.hydra.runtime.output_dir = output_dir
-        HydraConfig.instance().set_config(job.config)
         return JobReturn(
             overrides=OmegaConf.to_container(job.config.hydra.overrides.task),
             cfg=job.config_without_hydra(),
@@ -169,6 +180,29 @@ def as_hydra_prints_it(error: HydraFlyteError, *, brief: str | None = None) -> H
     return compact
 
 
+def with_own_folder(request: LaunchRequest) -> LaunchRequest:
+    """Return the request with a sweep folder that no other running program uses, and make that folder.
+
+    It is another one than Hydra's if two sweeps begin in the same second, or are told to use the same folder.
+    """
+    wanted = Path(str(request.config.hydra.sweep.dir))
+    folder = request.session.own_folder(wanted)
+    if folder == wanted:
+        return request
+    config = copy.deepcopy(request.config)
+    with read_write(config), open_dict(config):
+        config.hydra.sweep.dir = str(folder)
+        quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")  # each job's config is composed anew
+    OmegaConf.save(config, folder / "multirun.yaml")
+    return replace(request, config=config)
+
+
+def sweeper_of(request: LaunchRequest) -> str:
+    """Return the class of the sweeper, by its dotted name."""
+    return str(request.config.hydra.sweeper._target_)
+
+
 def make_sweep_dir(request: LaunchRequest) -> Path:
     """Make the sweep's folder and return it."""
     sweep_dir = Path(str(request.config.hydra.sweep.dir))
@@ -184,9 +218,14 @@ def _compose_job(request: LaunchRequest, number: int, overrides: Sequence[str]) 
     return Job(number=number, overrides=tuple(filter_overrides(overrides)), config=config)
 
 
-def _output_dir(config: DictConfig) -> str:
-    sweep = config.hydra.sweep
-    return os.path.join(str(sweep.dir), str(sweep.subdir))
+def _settle_output_dir(job: Job) -> str:
+    """Write the absolute path of the job's folder into its config, as Hydra does, and return it."""
+    with hydra_config_of(job):
+        sweep, runtime = job.config.hydra.sweep, job.config.hydra.runtime
+        output_dir = os.path.abspath(os.path.join(str(sweep.dir), str(sweep.subdir)))
+        with read_write(runtime), open_dict(runtime):
+            runtime.output_dir = output_dir
+    return output_dir
 
 
 def _write_job_folder(folder: Path, job: Job, job_return: JobReturn) -> None:

@@ -32,6 +32,8 @@ from hydraflyte.launcher.jobs import (
     make_sweep_dir,
     open_job_return,
     read_settings,
+    sweeper_of,
+    with_own_folder,
 )
 from hydraflyte.launcher.local import run_jobs_here
 from hydraflyte.launcher.notifications import job_notifications
@@ -46,6 +48,7 @@ from hydraflyte.launcher.remote import FlyteClient, GrpcFlyteClient
 from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.schedules import fire_times_text, schedule_of, schedule_text
 from hydraflyte.launcher.scheduling import check_one_schedule, set_schedules, take_back_schedules
+from hydraflyte.launcher.sweeps.objectives import refuse_useless_settings
 from hydraflyte.launcher.sweeps.running import run_jobs
 from hydraflyte.launcher.task_settings import settings_text
 from hydraflyte.launcher.version import resolve_version
@@ -67,6 +70,7 @@ def launch(request: LaunchRequest) -> list[JobReturn]:
 
 def _launch(request: LaunchRequest) -> list[JobReturn]:
     settings = read_settings(request.config)
+    request = request if settings.dry_run else with_own_folder(request)
     jobs = compose_jobs(request)
     report = SweepReport([(job.number, job.overrides) for job in jobs], stream=sys.stdout)
     if settings.execution_environment is ExecutionEnvironment.local:
@@ -88,6 +92,7 @@ def _launch_remotely(
             resolve_endpoint, settings.endpoint, settings.insecure_wanted(), os.environ
         )
         source = discover(request.task_function, workflow_name=settings.workflow.name)
+        refuse_useless_settings(settings, sweeper_of(request), source.workflow.python_interface)
         launch = Launch(request=request, settings=settings, jobs=jobs, source=source, report=report)
         prepared = None if launch.names_a_version else prepare(launch)
         client = GrpcFlyteClient(endpoint.result())

@@ -7,9 +7,11 @@ Whatever is printed, from whichever thread, takes its turn at one console.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from threading import Event, Lock, RLock, Thread
 from types import TracebackType
 from typing import TextIO
@@ -138,7 +140,8 @@ class SweepReport:
             row = self._rows[submission.number]
             row.link, row.execution = submission.link, submission.execution.name
             row.phase, row.started_at = row.phase or "QUEUED", time.monotonic()
-        self.line(f"job {submission.number} {_bracketed(row.overrides)}submitted: {submission.link}")
+        what = f"found {submission.found_phase}" if submission.found_phase else "submitted"
+        self.line(f"job {submission.number} {_bracketed(row.overrides)}{what}: {submission.link}")
 
     def phase_changed(self, number: int, phase: str) -> None:
         """Note the phase of a job's execution, for the live table."""
@@ -195,15 +198,40 @@ class SweepReport:
             for name, value in values.items():
                 self.line(f"  {name} = {value!r}")
 
-    def interrupted(self, in_flight: Sequence[Submission]) -> None:
-        """Show what goes on by itself after an interrupt, and how to see or end it."""
-        if not in_flight:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the live table away while inside: somebody else uses the terminal."""
+        was_live = self._live is not None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        yield
+        if was_live:
+            self.__enter__()
+
+    def interrupted(self, in_flight: Sequence[Submission], sweep_id: str, missing: int) -> None:
+        """Show what goes on by itself after an interrupt, how to follow it, and how to run the rest.
+
+        Args:
+            missing: how many jobs have not been submitted.
+        """
+        if in_flight:
+            self.line(f"Interrupted. {len(in_flight)} execution(s) go on without this program:")
+            for submission in in_flight[:_MOST_LINKS]:
+                self.line(f"  job {submission.number}: {submission.link}")
+        else:
             self.line("Interrupted. No execution is under way.")
-            return
-        self.line(f"Interrupted. {len(in_flight)} execution(s) go on without this program:")
-        for submission in in_flight:
-            self.line(f"  job {submission.number}: {submission.link}")
-        self.line("see them: hydraflyte executions list; end one: hydraflyte executions cancel NAME")
+        self.left_running(sweep_id)
+        if missing:
+            self.line(f"{missing} job(s) were not submitted: repeat the command with hydra.launcher.resume={sweep_id}")
+
+    def left_running(self, sweep_id: str) -> None:
+        """Show how to come back to a sweep."""
+        self.line(f"follow it: hydraflyte sweeps attach {sweep_id}; end it: hydraflyte sweeps cancel {sweep_id}")
+
+    def recorded(self, sweep_id: str, path: Path) -> None:
+        """Show the sweep's id, and where its results are."""
+        self.line(f"sweep {sweep_id}: results in {path}")
 
     def _live_table(self) -> Table:
         """Return the table of the jobs under way, those that have ended giving way to those that have not."""

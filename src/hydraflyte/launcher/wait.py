@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,18 +25,16 @@ from hydraflyte.errors import (
     ExecutionFailedError,
     HydraFlyteError,
 )
+from hydraflyte.launcher.crowd import TERMINAL, Crowd, Flight, Pace
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.remote import FlyteClient
 from hydraflyte.launcher.tracebacks import last_line, readable_failure
 
 Phase = core_execution_pb2.WorkflowExecution
 NOT_STARTED = "not started"
-_TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED, Phase.TIMED_OUT})
 _SHORTEST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _PATIENCE_OF_A_POLL_S = 2.0
-_PATIENCE_IN_A_CROWD_S = 0.5
-"""With more executions than pollers, none may keep a poller for long."""
 _HELD_S = 0.4
 """An answer that took longer was held back by the backend: asking again at once costs nobody anything."""
 _PATIENCE_S = 120.0
@@ -74,15 +72,9 @@ class Watcher:
     phase_changed: Callable[[int, str], None]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Flight:
-    """An execution under way, between two polls."""
-
-    submission: Submission
-    next_poll_at: float = 0.0
-    pause_s: float = 0.0
-    phase: str = ""
-    unreachable_since: float | None = None
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Somebody asked to stop; whoever iterates over the steps decides what that means."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,9 +82,10 @@ class Sweep:
     """The jobs of one launch on their way.
 
     Attributes:
-        start: starts a job by its number.
+        start: starts a job by its number; called again for the same job if the backend was away.
         source_root: where the user's code is, for tracebacks.
         window: most jobs in flight; None for all.
+        stop_cause: why no further job is started; empty if they are.
     """
 
     client: FlyteClient
@@ -100,44 +93,46 @@ class Sweep:
     watcher: Watcher
     source_root: Path
     window: int | None = None
-    _stop: Event = field(default_factory=Event)
-    _results: queue.SimpleQueue[Outcome | BaseException] = field(default_factory=queue.SimpleQueue)
-    _flights: queue.SimpleQueue[_Flight | None] = field(default_factory=queue.SimpleQueue)
+    stop_cause: str = ""
+    _leave: Event = field(default_factory=Event)
+    _results: queue.SimpleQueue[Outcome | Interruption | BaseException] = field(default_factory=queue.SimpleQueue)
+    _flights: queue.SimpleQueue[Flight | None] = field(default_factory=queue.SimpleQueue)
     _submissions: dict[int, Submission] = field(default_factory=dict)
+    _pace: Pace = field(default_factory=Pace)
 
-    def submit_all(self, numbers: Sequence[int]) -> Iterator[Submission | Outcome]:
+    def submit_all(self, numbers: Iterable[int]) -> Iterator[Submission | Outcome]:
         """Start every job and yield what became of each, in order; for those who do not wait."""
         with ThreadPoolExecutor(max_workers=_MOST_SUBMITTERS, thread_name_prefix="submit") as pool:
-            yield from pool.map(self._try_to_start, numbers)
+            try:
+                yield from pool.map(self._try_to_start, numbers)
+            finally:
+                self._leave.set()
+                pool.shutdown(wait=False, cancel_futures=True)
 
-    def run_all(self, numbers: Sequence[int]) -> Iterator[Outcome]:
+    def run_all(self, numbers: Iterable[int], count: int) -> Iterator[Outcome | Interruption]:
         """Start every job, follow it, and yield each outcome as soon as it is there, in no order.
 
         Whatever stops one of the threads (a closed stdout, a defect) is raised here: nobody waits for a dead thread.
+
+        Args:
+            numbers: of the jobs; read one by one, in the thread that iterates, as they are started.
+            count: how many there are.
         """
-        waiting = iter(numbers)
-        window = len(numbers) if self.window is None else self.window
-        pollers = min(len(numbers), window, _MOST_POLLERS)
+        window = count if self.window is None else self.window
         submitters = ThreadPoolExecutor(max_workers=min(_MOST_SUBMITTERS, window), thread_name_prefix="submit")
-        followers = ThreadPoolExecutor(max_workers=pollers, thread_name_prefix="follow")
+        followers = self._begin_to_follow(min(count, window))
         try:
-            for _ in range(pollers):
-                followers.submit(self._follow)
-            for number in _first(waiting, window):
-                submitters.submit(self._launch, number)
-            for _ in numbers:
-                result = self._results.get()
-                if isinstance(result, BaseException):
-                    raise result
-                yield result
-                for number in _first(waiting, 1):
-                    submitters.submit(self._launch, number)
+            yield from self._steps(iter(numbers), window, submitters)
         finally:
-            self._stop.set()
-            for _ in range(pollers):
+            self._leave.set()
+            for _ in range(_MOST_POLLERS):
                 self._flights.put(None)
             submitters.shutdown(wait=False, cancel_futures=True)
             followers.shutdown(wait=False, cancel_futures=True)
+
+    def interrupt(self) -> None:
+        """Let the next step be an interruption. May be called by a signal handler."""
+        self._results.put(Interruption())
 
     def in_flight(self) -> tuple[Submission, ...]:
         """Return what has been started and not seen to end, by number."""
@@ -145,85 +140,144 @@ class Sweep:
 
     def cancel_rest(self, cause: str) -> None:
         """Start no further job and ask for the end of those in flight; their outcomes still arrive."""
-        self._stop.set()
-        for submission in self.in_flight():
-            self.client.terminate(submission.execution, cause)
+        self.stop_cause = cause
+        with ThreadPoolExecutor(max_workers=_MOST_SUBMITTERS, thread_name_prefix="cancel") as pool:
+            for _ in pool.map(lambda it: self.client.terminate(it.execution, cause), self.in_flight()):
+                pass
+
+    def _steps(
+        self, waiting: Iterator[int], window: int, submitters: ThreadPoolExecutor
+    ) -> Iterator[Outcome | Interruption]:
+        started = ended = 0
+        is_all_started = False
+        while not is_all_started or ended < started:
+            if not is_all_started and started - ended < window:
+                number = next(waiting, None)
+                if number is None:
+                    is_all_started = True
+                else:
+                    started += 1
+                    submitters.submit(self._launch, number)
+                if self._results.empty():
+                    continue
+            result = self._results.get()
+            if isinstance(result, BaseException):
+                raise result
+            ended += isinstance(result, Outcome)
+            yield result
+
+    def _begin_to_follow(self, most: int) -> ThreadPoolExecutor:
+        """Start the threads that follow executions: one by one with held polls, or a crowd by lists."""
+        followers = ThreadPoolExecutor(max_workers=min(max(most, 1), _MOST_POLLERS), thread_name_prefix="follow")
+        if most > _MOST_POLLERS:
+            crowd = Crowd(client=self.client, followed=self, leave=self._leave)
+            followers.submit(self.guarded, lambda: crowd.follow(self._flights, followers))
+            return followers
+        for _ in range(most):
+            followers.submit(self.guarded, self._follow_flights)
+        return followers
 
     def _try_to_start(self, number: int) -> Submission | Outcome:
-        if self._stop.is_set():
-            error = ExecutionError(
-                f"Job {number} was not started, because another job failed.",
-                hint="leave out hydra.launcher.on_failure=fail_fast to run every job.",
-            )
-            return Outcome(number=number, phase=NOT_STARTED, error=error)
         try:
-            submission = self.start(number)
+            submission = self._start_patiently(number)
         except HydraFlyteError as error:
             return Outcome(number=number, phase=NOT_STARTED, error=error)
         self._submissions[number] = submission
         self.watcher.submitted(submission)
         return submission
 
-    def _launch(self, number: int) -> None:
-        try:
-            started = self._try_to_start(number)
-        except BaseException as error:  # the border of a thread; rich raises SystemExit when stdout is closed
-            self._results.put(error)
-            return
-        if isinstance(started, Outcome):
-            self._results.put(started)
-        else:
-            self._flights.put(_Flight(submission=started))
+    def _start_patiently(self, number: int) -> Submission:
+        """Start a job, once the pace allows it and the backend answers; asking again starts nothing twice."""
+        given_up_at: float | None = None
+        while True:
+            self._leave.wait(self._pace.delay_s(time.monotonic()))
+            if self.stop_cause or self._leave.is_set():
+                raise ExecutionError(
+                    f"Job {number} was not started: {self.stop_cause or 'the launch was left'}.",
+                    hint="hydra.launcher.resume=last runs what has not succeeded.",
+                )
+            try:
+                return self.start(number)
+            except BackendUnavailableError:
+                given_up_at = given_up_at or time.monotonic() + _PATIENCE_S
+                if time.monotonic() > given_up_at:
+                    raise
+                self._leave.wait(_LONGEST_PAUSE_S)
 
-    def _follow(self) -> None:
+    def _launch(self, number: int) -> None:
+        def start() -> None:
+            started = self._try_to_start(number)
+            if isinstance(started, Outcome):
+                self._results.put(started)
+            else:
+                self._flights.put(Flight(submission=started))
+
+        self.guarded(start)
+
+    def guarded(self, work: Callable[[], None]) -> None:
+        """Do some work in a thread; what it raises is raised where the steps are read."""
         try:
-            self._follow_flights()
-        except BaseException as error:  # the border of a thread
+            work()
+        except BaseException as error:  # the border of a thread; rich raises SystemExit when stdout is closed
             self._results.put(error)
 
     def _follow_flights(self) -> None:
         """Poll whatever execution is next, again and again."""
         while (flight := self._flights.get()) is not None:
-            time.sleep(max(0.0, flight.next_poll_at - time.monotonic()))
-            try:
-                outcome = self._poll(flight)
-            except HydraFlyteError as error:
-                outcome = Outcome(
-                    number=flight.submission.number, phase=flight.phase, link=flight.submission.link, error=error
-                )
-            if outcome is None:
+            if self._leave.wait(max(0.0, flight.next_poll_at - time.monotonic())):
+                return
+            if not self._poll(flight):
                 self._flights.put(flight)
-                continue
-            self._submissions.pop(flight.submission.number, None)
-            self._results.put(outcome)
 
-    def _poll(self, flight: _Flight) -> Outcome | None:
+    def _poll(self, flight: Flight) -> bool:
+        """Ask about an execution; returns whether it has been concluded."""
         asked_at = time.monotonic()
         try:
-            execution = self.client.get_execution(flight.submission.execution, patience_s=self._patience_s())
-        except BackendUnavailableError:
-            flight.unreachable_since = flight.unreachable_since or asked_at
-            if asked_at - flight.unreachable_since > _PATIENCE_S:
-                raise
-            self._pause(flight, asked_at, grows=True)
-            return None
+            execution = self.client.get_execution(flight.submission.execution, patience_s=_PATIENCE_OF_A_POLL_S)
+        except HydraFlyteError as error:
+            return self.conclude_unreachable(flight, error)
         flight.unreachable_since = None
         phase = Phase.Phase.Name(execution.closure.phase)
         if phase != flight.phase:
             flight.phase, flight.pause_s = phase, 0.0
-            self.watcher.phase_changed(flight.submission.number, phase)
-        if execution.closure.phase in _TERMINAL:
-            return self._outcome(flight.submission, execution)
+            self.phase_changed(flight, phase)
+        if execution.closure.phase in TERMINAL:
+            return self.conclude(flight, execution)
         self._pause(flight, asked_at, grows=time.monotonic() - asked_at < _HELD_S)
-        return None
+        return False
 
-    def _pause(self, flight: _Flight, asked_at: float, *, grows: bool) -> None:
+    def phase_changed(self, flight: Flight, phase: str) -> None:
+        """Tell of the phase of an execution under way."""
+        self.watcher.phase_changed(flight.submission.number, phase)
+
+    def conclude(self, flight: Flight, execution: execution_pb2.Execution) -> bool:
+        """Report the outcome of an execution that has ended; returns False if its outputs cannot be had yet."""
+        try:
+            outcome = self._outcome(flight.submission, execution)
+        except HydraFlyteError as error:
+            return self.conclude_unreachable(flight, error)
+        self._report(outcome)
+        return True
+
+    def conclude_unreachable(self, flight: Flight, error: HydraFlyteError) -> bool:
+        """Give up on an execution if the backend refuses, or has been away for too long."""
+        now = time.monotonic()
+        flight.unreachable_since = flight.unreachable_since or now
+        if isinstance(error, BackendUnavailableError) and now - flight.unreachable_since <= _PATIENCE_S:
+            self._pause(flight, now, grows=True)
+            return False
+        submission = flight.submission
+        self._report(Outcome(number=submission.number, phase=flight.phase, link=submission.link, error=error))
+        return True
+
+    def _report(self, outcome: Outcome) -> None:
+        self._submissions.pop(outcome.number, None)
+        self._results.put(outcome)
+
+    def _pause(self, flight: Flight, asked_at: float, *, grows: bool) -> None:
         flight.next_poll_at = asked_at + flight.pause_s
         if grows:
             flight.pause_s = min(_LONGEST_PAUSE_S, max(_SHORTEST_PAUSE_S, flight.pause_s * 1.5))
-
-    def _patience_s(self) -> float:
-        return _PATIENCE_OF_A_POLL_S if len(self._submissions) <= _MOST_POLLERS else _PATIENCE_IN_A_CROWD_S
 
     def _outcome(self, submission: Submission, execution: execution_pb2.Execution) -> Outcome:
         closure = execution.closure
@@ -274,8 +328,3 @@ def failure_of(
         phase=phase,
         traceback_text=text if closure.HasField("error") else "",
     )
-
-
-def _first(numbers: Iterator[int], count: int) -> Iterator[int]:
-    for _, number in zip(range(count), numbers, strict=False):
-        yield number

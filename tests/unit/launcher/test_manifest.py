@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hydraflyte.errors import SweepError
-from hydraflyte.launcher.sweeps.manifest import Manifest, ManifestJob, read_manifest, write_manifest
+from hydraflyte.launcher.records.manifest import Manifest, ManifestJob, read_manifest, write_manifest
 
 JOB = ManifestJob(number=0, overrides=("x=1",), inputs_digest="aa", executions=("wf-k1-0",))
 MANIFEST = Manifest(

@@ -129,7 +129,7 @@ def test_a_long_output_is_shortened_in_the_table() -> None:
 def test_an_interrupt_without_executions_says_so() -> None:
     stream = io.StringIO()
 
-    SweepReport([(0, [])], stream=stream).interrupted(())
+    SweepReport([(0, [])], stream=stream).interrupted((), "k1", 0)
 
     assert shown(SweepReport([], stream=stream), stream) == ["Interrupted. No execution is under way."]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -49,8 +49,14 @@ def sweep_on(client: ScriptedFlyteClient, seen: Seen, *, window: int | None = No
     return Sweep(client=client, start=start, watcher=seen.watcher(), window=window, source_root=Path("/nowhere"))
 
 
+def outcomes_of(sweep: Sweep, numbers: Sequence[int]) -> Iterator[Outcome]:
+    for step in sweep.run_all(numbers, len(numbers)):
+        assert isinstance(step, Outcome)
+        yield step
+
+
 def run(sweep: Sweep, numbers: Sequence[int]) -> dict[int, Outcome]:
-    return {outcome.number: outcome for outcome in sweep.run_all(numbers)}
+    return {outcome.number: outcome for outcome in outcomes_of(sweep, numbers)}
 
 
 def test_every_job_is_submitted_and_followed_to_its_end() -> None:
@@ -87,7 +93,7 @@ def test_an_outcome_is_there_as_soon_as_its_job_ends() -> None:
     client = ScriptedFlyteClient(scripts={"job-0": (Phase.RUNNING,)})  # never ends by itself
     sweep = sweep_on(client, Seen())
 
-    outcomes = sweep.run_all(range(2))
+    outcomes = outcomes_of(sweep, range(2))
     first = next(outcomes)
     sweep.cancel_rest("enough")
     second = next(outcomes)
@@ -103,7 +109,7 @@ def test_a_job_waits_until_the_window_has_room_for_it() -> None:
     client = ScriptedFlyteClient(scripts={"job-0": (Phase.RUNNING,)})  # never ends by itself
     sweep = sweep_on(client, Seen(), window=2)
 
-    outcomes = sweep.run_all(range(4))
+    outcomes = outcomes_of(sweep, range(4))
     first = next(outcomes)
     started_by_then = sorted(client.executions)
     second = next(outcomes)

@@ -1,0 +1,72 @@
+"""Ctrl-C while jobs are under way: on a terminal a question, elsewhere a farewell; jobs are never lost by it.
+
+The signal only leaves a note among the results, so that nothing is torn in the middle. A second one, before the
+first is answered, leaves at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from enum import Enum
+from types import FrameType, TracebackType
+from typing import Any, TextIO
+
+QUESTION = "Leave the jobs running [d], cancel them [c], or go on waiting [g]? "
+
+
+class Choice(Enum):
+    """What to do with the jobs under way."""
+
+    DETACH = "d"  # leave them to the backend, and end
+    CANCEL = "c"  # ask the backend to end them, and wait until they have
+    GO_ON = "g"  # as if nothing had been pressed
+
+
+class Interrupts:
+    """Turns Ctrl-C into a call while in a ``with`` block. In other threads than the main one, it does nothing.
+
+    flytekit, once imported, turns it into a silent ``exit(1)``; that is put back afterwards.
+    """
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
+        self._is_pending = False
+        self._before: Any = None  # Any: whatever handler there was
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def answer(self, questions: TextIO = sys.stdin, shown_on: TextIO = sys.stdout) -> Choice:
+        """Return what the user wants; without a terminal: to detach. Another Ctrl-C detaches, too."""
+        try:
+            if not (questions.isatty() and shown_on.isatty()):
+                return Choice.DETACH
+            while True:
+                print(QUESTION, end="", file=shown_on, flush=True)
+                said = questions.readline()
+                if not said:
+                    return Choice.DETACH
+                for choice in Choice:
+                    if said.strip().lower().startswith(choice.value):
+                        return choice
+        except KeyboardInterrupt:
+            return Choice.DETACH
+        finally:
+            self._is_pending = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._is_pending:
+            raise KeyboardInterrupt
+        self._is_pending = True
+        self._notify()
