@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Literal
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflow, CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import Identifier
@@ -19,6 +20,12 @@ from hydraflyte.backend.engine.bindings import promised_output, promises_in
 from hydraflyte.backend.engine.branches import arms_of
 from hydraflyte.backend.engine.kinds import NodeKind, kind_of
 from hydraflyte.backend.engine.maps import MapSpec, array_spec, is_older_map_task, map_task_spec
+
+_CACHE_FIELDS: Mapping[Literal["cacheable", "cache_version", "cache_serializable"], str] = {
+    "cacheable": "discoverable",
+    "cache_version": "discovery_version",
+    "cache_serializable": "cache_serializable",
+}  # of a node's metadata -> of its task's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,13 +193,17 @@ def _node_spec(node: Node, parts: _Parts, edges: tuple[tuple[str, ...], tuple[st
 
 
 def _task_of(node: Node, tasks: Mapping[str, TaskTemplate]) -> TaskTemplate | None:
-    """Return the task as this node wants it: resources, image and pod may be the node's own (``with_overrides``)."""
+    """Return the task as this node wants it: resources, image, pod and cache may be its own (``with_overrides``)."""
     task = tasks.get(entity_key(node.task_node.reference_id))
     overrides = node.task_node.overrides
-    if task is None or not overrides.ByteSize():  # flytekit always sends the message, mostly empty
+    has_overrides = bool(overrides.ByteSize())  # flytekit always sends the message, mostly empty
+    if task is None or not (has_overrides or any(node.metadata.HasField(name) for name in _CACHE_FIELDS)):
         return task
     changed = TaskTemplate()
     changed.CopyFrom(task)
+    for name, of_task in _CACHE_FIELDS.items():
+        if node.metadata.HasField(name):
+            setattr(changed.metadata, of_task, getattr(node.metadata, name))
     if changed.HasField("container"):
         if overrides.HasField("resources"):
             changed.container.resources.CopyFrom(overrides.resources)

@@ -22,6 +22,7 @@ from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, Atte
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.executor import attempts, environment, results
 from hydraflyte.backend.executor.budget import BudgetQueue, DevicePool
+from hydraflyte.backend.executor.containers import refuse_container
 from hydraflyte.backend.executor.demands import Needs, needs_of, shortfalls
 from hydraflyte.backend.executor.interpreters import Patience, WarmInterpreter
 from hydraflyte.backend.executor.machine import DEVICES_VARIABLE, Machine
@@ -181,6 +182,9 @@ class ForkServerExecutor:
 
     def _submit(self, key: str, spec: AttemptSpec) -> AttemptFailed | None:
         """Make the attempt's directory and hand it to its interpreter; return why that is not possible, or None."""
+        refusal = refuse_container(spec.task, spec.argv)
+        if refusal is not None:
+            return results.fail_for_good(spec.attempt, code=results.BAD_TASK_DEFINITION, message=refusal)
         try:
             python = environment.choose_interpreter(spec.env, default=self._python)
             directory = attempts.attempt_dir(self._home, spec.attempt)
