@@ -22,6 +22,7 @@ from hydraflyte.errors import BackendRefusedError, ExecutionError, InputsError
 from hydraflyte.launcher import labels
 from hydraflyte.launcher.handles import execution_link
 from hydraflyte.launcher.inputs import REQUIRED, JobInputs, Parameter, optional_of
+from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
 
 _LONGEST_STEM = 28
@@ -208,7 +209,7 @@ def _labels(launch_plan: identifier_pb2.Identifier, identity: JobIdentity) -> di
 
 def _annotations(identity: JobIdentity, inputs: literals_pb2.LiteralMap) -> dict[str, str]:
     notes = {
-        labels.OVERRIDES: labels.join_overrides(identity.overrides),
+        labels.OVERRIDES: labels.join_overrides(shown_overrides(identity.overrides)),
         labels.INPUTS: labels.digest_of(inputs),
         labels.FOLDER: identity.folder,
     }

@@ -19,7 +19,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 from hydraflyte.launcher.files import FileSet
-from hydraflyte.launcher.redaction import command_line_without_secrets, without_secrets
+from hydraflyte.launcher.redaction import command_line_without_secrets
 from hydraflyte.launcher.version import Version
 
 PREFIX = "hydraflyte.org/"
@@ -141,11 +141,6 @@ def document(version: Version, files: FileSet, lock_file: LockFile | None, call:
         },
     }
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
-
-
-def shown_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Return a job's overrides without the secrets in them."""
-    return tuple(without_secrets(override) for override in overrides)
 
 
 def _versions() -> dict[str, str]:

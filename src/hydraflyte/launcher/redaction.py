@@ -44,6 +44,11 @@ def without_secrets(text: str) -> str:
     return _KNOWN_FORMS.sub(HIDDEN, _IN_ADDRESS.sub(HIDDEN, masked))
 
 
+def shown_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return a job's overrides without the secrets in them."""
+    return tuple(without_secrets(override) for override in overrides)
+
+
 def command_line_without_secrets(arguments: Sequence[str]) -> str:
     """Return a command line as it can be typed, without what is secret in it.
 

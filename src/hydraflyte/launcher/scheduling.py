@@ -14,7 +14,7 @@ from hydraflyte.config import WorkflowConfig
 from hydraflyte.errors import ConfigError
 from hydraflyte.launcher.execute import JobOrder
 from hydraflyte.launcher.prepared import Prepared
-from hydraflyte.launcher.provenance import shown_overrides
+from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.remote import FlyteClient, LaunchPlanPlace
 from hydraflyte.launcher.schedules import (
     PlannedSchedule,

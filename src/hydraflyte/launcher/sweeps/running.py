@@ -160,7 +160,7 @@ class _Run:
         if isinstance(step, Submission):
             name = f"{step.execution.project}/{step.execution.domain}/{step.execution.name}"
             return ExecutionHandle(id=name, url=step.link, reason="wait=false", sweep=self._session.sweep_id)
-        report, interface = self.prepared.report, self.prepared.source.workflow.python_interface
+        report, interface = self.prepared.report, self.prepared.interface
         if step.error is None and step.outputs is not None:
             try:
                 value = from_literals(step.outputs, interface)
