@@ -132,3 +132,12 @@ def test_terminating_the_child_fails_the_parent(start, remote):
 
     assert execution.closure.phase == WorkflowExecution.FAILED
     assert execution.error.code == "RemoteChildWorkflowExecutionFailed"
+
+
+def test_a_child_that_takes_too_long_is_terminated_and_fails_its_parent(run, remote):
+    execution = run(nested_flows.has_an_overdue_child, a=1)
+
+    assert execution.closure.phase == WorkflowExecution.FAILED
+    assert execution.error.code == "RetriesExhausted|TimeoutExpired"
+    assert "task execution timeout [1s] expired" in execution.error.message
+    assert child_of(remote, execution, "n0").closure.phase == WorkflowExecution.ABORTED

@@ -13,7 +13,7 @@ import errno
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -245,7 +245,7 @@ class ExecutionLoop:
                     contents = await self._with_content(contents, needed.uri)
         except Exception as error:  # process border: a defect of the engine ends this execution, not the backend
             log.exception("%s: the engine failed on %s", state.plan.execution_id, type(event).__name__)
-            return _give_up(state, f"hydraflyte's engine failed: {type(error).__name__}: {error}", now)
+            return machine.give_up(state, f"hydraflyte's engine failed: {type(error).__name__}: {error}", now)
 
     async def _with_content(self, contents: Contents, uri: str) -> Contents:
         try:
@@ -276,8 +276,9 @@ class ExecutionLoop:
     async def _store_as_failed(self, change: Change, error: Exception, now: datetime) -> Change:
         """Store the end of an execution whose files cannot be stored; raises if that cannot be stored either."""
         log.exception("%s: its state cannot be stored", change.state.plan.execution_id, exc_info=error)
-        step = _give_up(change.state, f"its state cannot be stored: {type(error).__name__}: {error}", now)
-        failed = Change(state=step.state, commands=step.commands, touched=change.touched, events=change.events)
+        step = machine.give_up(change.state, f"its state cannot be stored: {type(error).__name__}: {error}", now)
+        touched = change.touched | step.touched
+        failed = Change(state=step.state, commands=step.commands, touched=touched, events=change.events)
         await self._store.save([failed], now)
         return failed
 
@@ -420,13 +421,3 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno not in _NEVER_PASSES
     return isinstance(error, sqlite3.OperationalError)
-
-
-def _give_up(state: ExecutionState, reason: str, now: datetime) -> Step:
-    """End an execution that cannot be driven on, with the reason, and kill what it still runs."""
-    failure = Failure(kind=ErrorKind.SYSTEM, code="EngineFailure", message=reason)
-    ended = replace(state, phase=ExecutionPhase.FAILED, failure=failure, updated_at=now, ended_at=now)
-    aborts = tuple(
-        AbortAttempt(attempt=spec.attempt, reason="the execution failed") for spec in machine.open_attempts(state)
-    )
-    return Step(state=ended, commands=aborts)

@@ -108,3 +108,8 @@ def sleeps(a: int) -> int:
     first >> nap
     nap >> second
     return second
+
+
+@workflow
+def has_an_overdue_child(a: int) -> int:
+    return waiting_plan(a=a).with_overrides(timeout=datetime.timedelta(seconds=1))

@@ -31,6 +31,7 @@ from flyteidl.admin.task_execution_pb2 import (
 from flyteidl.core.execution_pb2 import NodeExecution, TaskExecution, WorkflowExecution
 from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier, ResourceType, WorkflowExecutionIdentifier
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
+from flyteidl.event.event_pb2 import TaskExecutionMetadata
 from grpc_status import rpc_status
 
 from hydraflyte.identifiers import ExecutionId
@@ -336,6 +337,24 @@ def test_recovering_and_relaunching_need_an_execution_that_exists_and_a_name_tha
         assert refused(rpc, request(id=original, name="Not A Name"))[0] == grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_an_attempt_of_an_interruptible_execution_says_so(plane, admin, finished):
+    identifier = finished("first", interruptible={"value": True})
+
+    node = NodeExecutionIdentifier(execution_id=identifier, node_id="n0")
+    (attempt,) = admin.ListTaskExecutions(TaskExecutionListRequest(node_execution_id=node, limit=1)).task_executions
+    assert attempt.closure.metadata.instance_class == TaskExecutionMetadata.INTERRUPTIBLE
+
+
+def test_a_node_of_an_eager_task_says_so(register, admin, finished):
+    register.task(metadata={"retries": {}, "is_eager": True})
+    register.workflow()
+
+    identifier = finished("first", launch_plan=register.launch_plan())
+
+    node = NodeExecutionIdentifier(execution_id=identifier, node_id="n0")
+    assert admin.GetNodeExecution(NodeExecutionGetRequest(id=node)).metadata.is_eager
+
+
 def test_a_single_task_runs_in_a_workflow_made_up_for_it(plane, register, admin, finished):
     task = register.task("my.module.double")
     plane.executor.outputs["my.module.double"] = LiteralMap(literals={"o0": integer(8)})
@@ -422,6 +441,13 @@ def test_an_attempt_tells_its_logs_and_data(admin, finished):
     assert [(log.name, log.uri) for log in attempts[0].closure.logs] == [
         ("stdout", "http://127.0.0.1:30081/logs/stdout")
     ]
+    assert [reason.message for reason in attempts[0].closure.reasons] == [
+        "task submitted to the executor",
+        "its process was started",
+        "task completed successfully",
+    ]
+    assert attempts[0].closure.reason == "task completed successfully"
+    assert attempts[0].closure.metadata.instance_class == TaskExecutionMetadata.DEFAULT
     assert attempts[0].closure.metadata.generated_name == "first-n0-0"
     assert admin.GetTaskExecution(TaskExecutionGetRequest(id=attempts[0].id)) == attempts[0]
     data = admin.GetTaskExecutionData(TaskExecutionGetDataRequest(id=attempts[0].id))

@@ -6,7 +6,7 @@ semantics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from flyteidl.admin.common_pb2 import FlyteURLs
 from flyteidl.admin.node_execution_pb2 import (
@@ -16,7 +16,7 @@ from flyteidl.admin.node_execution_pb2 import (
     TaskNodeMetadata,
     WorkflowNodeMetadata,
 )
-from flyteidl.admin.task_execution_pb2 import TaskExecution, TaskExecutionClosure
+from flyteidl.admin.task_execution_pb2 import Reason, TaskExecution, TaskExecutionClosure
 from flyteidl.core.catalog_pb2 import CatalogArtifactTag, CatalogMetadata
 from flyteidl.core.execution_pb2 import TaskLog
 from flyteidl.core.identifier_pb2 import (
@@ -66,6 +66,7 @@ def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
             is_parent_node=kind is NodeKind.SUB_WORKFLOW or row.has_children,
             is_dynamic=bool(row.dynamic_uri),
             is_array=kind is NodeKind.ARRAY,
+            is_eager=row.is_eager,
         ),
     )
 
@@ -84,16 +85,30 @@ def task_execution(row: TaskExecutionRow, http_base_url: str, items: Sequence[It
         metadata=TaskExecutionMetadata(
             generated_name=generated_name(attempt),
             plugin_identifier=_ARRAY_PLUGIN if row.task_type == ARRAY_TASK_TYPE else _PLUGIN,
+            instance_class=TaskExecutionMetadata.INTERRUPTIBLE
+            if row.is_interruptible
+            else TaskExecutionMetadata.DEFAULT,
             external_resources=[_external_resource(row.execution, item, http_base_url) for item in items],
         ),
     )
     _set_times(closure, row.times)
     if row.error is not None:
         closure.error.CopyFrom(error(row.error))
-        closure.reason = row.error.message
     elif row.output_uri:
         closure.output_uri = row.output_uri
+    closure.reasons.extend(_reasons(row))
+    closure.reason = closure.reasons[-1].message
     return TaskExecution(id=task_execution_identifier(row), input_uri=row.input_uri, closure=closure)
+
+
+def _reasons(row: TaskExecutionRow) -> Iterator[Reason]:
+    """Yield what is to be said of each phase that the attempt went through, and when it came to that."""
+    yield Reason(occurred_at=timestamp(row.times.created_at), message="task submitted to the executor")
+    if row.times.started_at is not None:
+        yield Reason(occurred_at=timestamp(row.times.started_at), message="its process was started")
+    if row.times.ended_at is not None:
+        message = row.error.message if row.error is not None else "task completed successfully"
+        yield Reason(occurred_at=timestamp(row.times.ended_at), message=message)
 
 
 def _logs(links: Sequence[tuple[str, str]], http_base_url: str) -> list[TaskLog]:

@@ -12,7 +12,6 @@ from datetime import datetime
 from flyteidl.core.literals_pb2 import LiteralMap
 from flyteidl.core.types_pb2 import LiteralType, SimpleType
 from flyteidl.core.workflow_pb2 import GateNode
-from google.protobuf.duration_pb2 import Duration
 
 from hydraflyte.backend.engine import layout, retries
 from hydraflyte.backend.engine.commands import OpenSignal, WakeAt
@@ -24,7 +23,7 @@ from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import spec_of
 from hydraflyte.backend.engine.phases import NodePhase
 from hydraflyte.backend.engine.state import ExecutionState, NodeState
-from hydraflyte.backend.engine.templates import duration_text
+from hydraflyte.backend.engine.templates import timeout_text
 from hydraflyte.backend.engine.transitions import Cause, NodeCause
 
 REJECTED = "ReceivedRejectSignal"
@@ -87,10 +86,8 @@ def check_time(draft: Draft, node: NodeState) -> None:
     if spec.node.gate_node.HasField("sleep"):
         _open(draft, node, LiteralMap(), TimePassed)
         return
-    limit = Duration()
-    limit.FromTimedelta(spec.timeout)
     # gates are never tried again: a second attempt would only ask the same question
-    expired = retries.attempt_timed_out(duration_text(limit))
+    expired = retries.attempt_timed_out(timeout_text(spec.timeout))
     failure = retries.final_failure(expired, retries.Budget(attempt=0, system_failures=0, retries=0))
     draft.end(node, Cause.ATTEMPT_GAVE_UP, failure)
 

@@ -40,6 +40,7 @@ class NodeSpec:
         retries: further attempts, of a task or of each item, after a failure of the user's (the node's own number,
             or the task's).
         timeout: of one attempt; zero means none.
+        interruptible: what the node, or its task, says of that; None follows the execution and the workflow.
         branch: id of the branch node that this is an arm of, else ``""``.
     """
 
@@ -53,6 +54,7 @@ class NodeSpec:
     sub_workflow: str = ""
     retries: int = 0
     timeout: timedelta = timedelta(0)
+    interruptible: bool | None = None
     branch: str = ""
 
     @property
@@ -189,6 +191,7 @@ def _node_spec(node: Node, parts: _Parts, edges: tuple[tuple[str, ...], tuple[st
         sub_workflow=entity_key(node.workflow_node.sub_workflow_ref) if is_sub_workflow else "",
         retries=work.metadata.retries.retries or (task.metadata.retries.retries if task is not None else 0),
         timeout=_timeout(work, task),
+        interruptible=_interruptible(work, task),
     )
 
 
@@ -221,3 +224,11 @@ def _timeout(node: Node, task: TaskTemplate | None) -> timedelta:
     """Return the node's own timeout if it states one, else the task's."""
     has_own = task is None or node.metadata.HasField("timeout")
     return (node.metadata if has_own or task is None else task.metadata).timeout.ToTimedelta()
+
+
+def _interruptible(node: Node, task: TaskTemplate | None) -> bool | None:
+    """Return the node's own word if it has one, else the task's, else None."""
+    if node.metadata.HasField("interruptible"):
+        return node.metadata.interruptible
+    has_own = task is not None and task.metadata.HasField("interruptible")
+    return task.metadata.interruptible if task is not None and has_own else None

@@ -1,4 +1,4 @@
-"""The engine's entry points: begin, step, recover, open_attempts, check_invariants.
+"""The engine's entry points: begin, step, recover, open_attempts, give_up, check_invariants.
 
 The one rule: all of them are functions of their arguments. Which event leads where is said in ``transitions``,
 ``tasks``, ``progress`` and ``closing``; here events are only handed to them.
@@ -33,6 +33,7 @@ from hydraflyte.backend.engine.events import (
     SignalSet,
     TimePassed,
 )
+from hydraflyte.backend.engine.giving_up import give_up as give_up
 from hydraflyte.backend.engine.invariants import check_invariants as check_invariants
 from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import level_below, spec_of, top_level
@@ -152,6 +153,8 @@ def _check_deadlines(draft: Draft) -> None:
             tasks.check_deadlines(draft, node)
         elif gates.is_waiting(node):
             gates.check_time(draft, node)
+        elif node.kind is NodeKind.LAUNCH_PLAN:
+            launchplans.check_deadline(draft, node)
 
 
 def _abort(draft: Draft, event: AbortRequested) -> None:

@@ -56,6 +56,14 @@ def final_failure(failure: Failure, budget: Budget) -> Failure | None:
     )
 
 
+def may_be_interruptible(system_failures: int) -> bool:
+    """Return whether an attempt after so many system failures may still be taken away: the last ones may not.
+
+    flytepropeller's interruptible-failure-threshold of -1, of as many system failures as are retried.
+    """
+    return system_failures < MAX_SYSTEM_FAILURES - 1
+
+
 def lost(reason: str) -> Failure:
     """Return the failure of an attempt whose process is gone without a result."""
     return Failure(kind=ErrorKind.SYSTEM, code=LOST, message=reason, is_retryable=True)

@@ -114,6 +114,7 @@ class AttemptState:
     Attributes:
         failure: why it ended badly; while ``phase`` is not terminal, why it is being killed (an AbortAttempt
             has been sent, the process may still live).
+        is_interruptible: whether a cluster would run it on an instance that may be taken away; only shown here.
     """
 
     attempt: int
@@ -125,6 +126,7 @@ class AttemptState:
     failure: Failure | None = None
     logs: tuple[LogLink, ...] = ()
     has_deck: bool = False
+    is_interruptible: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,8 @@ purpose and in one place (``_current``).
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 from flyteidl.core.literals_pb2 import LiteralMap
-from google.protobuf.duration_pb2 import Duration
 
 from hydraflyte.backend.engine import layout, recovery, retries, transitions
 from hydraflyte.backend.engine.attempts import (
@@ -45,7 +43,7 @@ from hydraflyte.backend.engine.kinds import NodeKind
 from hydraflyte.backend.engine.levels import produced_workflows, spec_of
 from hydraflyte.backend.engine.phases import TERMINAL_NODE_PHASES, TERMINAL_TASK_PHASES, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import AttemptState, CacheStatus, NodeState, RecoveredNode
-from hydraflyte.backend.engine.templates import TemplateError, duration_text
+from hydraflyte.backend.engine.templates import TemplateError, timeout_text
 from hydraflyte.backend.engine.transitions import Cause, NodeCause, TaskCause
 from hydraflyte.identifiers import AttemptId
 
@@ -208,9 +206,9 @@ def check_deadlines(draft: Draft, node: NodeState) -> None:
     timeout = spec_of(draft.execution, node).timeout
     attempt_deadline, active_deadline = deadlines
     if draft.now >= active_deadline.at:
-        kill(draft, node, retries.node_timed_out(_text(timeout * ACTIVE_DEADLINE_FACTOR)))
+        kill(draft, node, retries.node_timed_out(timeout_text(timeout * ACTIVE_DEADLINE_FACTOR)))
     elif attempt_deadline is not None and draft.now >= attempt_deadline.at:
-        kill(draft, node, retries.attempt_timed_out(_text(timeout)))
+        kill(draft, node, retries.attempt_timed_out(timeout_text(timeout)))
 
 
 def wake_commands(node: NodeState, spec: NodeSpec) -> tuple[WakeAt, ...]:
@@ -223,6 +221,15 @@ def is_open(node: NodeState) -> bool:
     """Return whether an executor has the node's current attempt."""
     is_over = node.phase in TERMINAL_NODE_PHASES or not node.attempts
     return node.kind is NodeKind.TASK and not is_over and node.attempts[-1].phase not in TERMINAL_TASK_PHASES
+
+
+def _wants_interruptible(draft: Draft, spec: NodeSpec) -> bool:
+    """Return what the node says, else what the execution says, else what its workflow says."""
+    if spec.interruptible is not None:
+        return spec.interruptible
+    if draft.plan.interruptible is not None:
+        return draft.plan.interruptible
+    return draft.plan.workflow.primary.template.metadata_defaults.interruptible
 
 
 def _with_cache_key(draft: Draft, node: NodeState, spec: NodeSpec) -> NodeState:
@@ -267,7 +274,13 @@ def _start_attempt(draft: Draft, node: NodeState, spec: NodeSpec, *, cause: Node
     """Hand the node's current attempt to the executor. ``cause`` is None for the first one."""
     assert spec.task is not None
     phase = transitions.next_task_phase(TaskPhase.UNDEFINED, Cause.QUEUED, story=story_of(node))
-    attempt = AttemptState(attempt=node.attempt, phase=phase, created_at=draft.now, updated_at=draft.now)
+    attempt = AttemptState(
+        attempt=node.attempt,
+        phase=phase,
+        created_at=draft.now,
+        updated_at=draft.now,
+        is_interruptible=_wants_interruptible(draft, spec) and retries.may_be_interruptible(node.system_failures),
+    )
     try:
         command = StartAttempt(spec=attempt_spec(draft.state, node, spec.task))
     except TemplateError as error:
@@ -314,9 +327,3 @@ def _end_attempt(draft: Draft, node: NodeState, attempt: AttemptState, cause: Ta
 
 def _with_attempt(node: NodeState, attempt: AttemptState) -> NodeState:
     return replace(node, attempts=(*node.attempts[:-1], attempt))
-
-
-def _text(duration: timedelta) -> str:
-    message = Duration()
-    message.FromTimedelta(duration)
-    return duration_text(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgpack
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
@@ -164,6 +165,13 @@ def duration_text(duration: Duration) -> str:
         return sign + seconds
     hours, minutes = divmod(minutes, 60)
     return sign + (f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}")
+
+
+def timeout_text(timeout: timedelta) -> str:
+    """Return a timeout as :func:`duration_text` writes durations."""
+    message = Duration()
+    message.FromTimedelta(timeout)
+    return duration_text(message)
 
 
 def _short_duration(nanos: int) -> str:

@@ -77,6 +77,7 @@ class NodeRow:
     kind: str
     parent_node_id: str | None
     retry_group: int | None
+    is_eager: bool
     phase: str
     attempt: int
     input_uri: str
@@ -111,6 +112,7 @@ class TaskExecutionRow:
     input_uri: str
     output_uri: str
     has_deck: bool
+    is_interruptible: bool
     logs: tuple[tuple[str, str], ...]
     error: ErrorColumns | None
     times: Times
@@ -291,6 +293,7 @@ def _node(row: sqlite3.Row) -> NodeRow:
         kind=row["kind"],
         parent_node_id=row["parent_node_id"],
         retry_group=row["retry_group"],
+        is_eager=bool(row["is_eager"]),
         phase=row["phase"],
         attempt=row["attempt"],
         input_uri=row["input_uri"],
@@ -324,6 +327,7 @@ def _task(row: sqlite3.Row) -> TaskExecutionRow:
         input_uri=row["input_uri"],
         output_uri=row["output_uri"],
         has_deck=bool(row["has_deck"]),
+        is_interruptible=bool(row["is_interruptible"]),
         logs=tuple((link["name"], link["uri"]) for link in json.loads(row["logs"])),
         error=_error(row),
         times=_times(row),

@@ -145,6 +145,7 @@ def _attempt_of(row: sqlite3.Row) -> AttemptState:
         failure=failure_of(row, is_retryable=bool(row["error_is_retryable"])),
         logs=tuple(LogLink(**link) for link in json.loads(row["logs"])),
         has_deck=bool(row["has_deck"]),
+        is_interruptible=bool(row["is_interruptible"]),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydraflyte.backend.engine import layout
 from hydraflyte.backend.engine.failures import Failure
-from hydraflyte.backend.engine.kinds import ARRAY_KINDS
+from hydraflyte.backend.engine.kinds import ARRAY_KINDS, NodeKind
 from hydraflyte.backend.engine.levels import has_produced, spec_of
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
 from hydraflyte.backend.engine.state import AttemptState, ExecutionState, NodeState
@@ -49,6 +49,7 @@ def node_columns(state: ExecutionState, node: NodeState) -> Columns:
         "retry_group": node.retry_group,
         "item": node.item,
         "array_counts": "" if node.array is None else json.dumps(asdict(node.array)),
+        "is_eager": int(_is_eager(state, node)),
         "phase": node.phase.name,
         "attempt": node.attempt,
         "system_failures": node.system_failures,
@@ -89,6 +90,7 @@ def task_columns(state: ExecutionState, node: NodeState, attempt: AttemptState) 
         "input_uri": layout.inputs_uri(state, node),
         "output_uri": f"{prefix}/outputs.pb" if attempt.phase is TaskPhase.SUCCEEDED else "",
         "has_deck": int(attempt.has_deck),
+        "is_interruptible": int(attempt.is_interruptible),
         "logs": json.dumps([{"name": link.name, "uri": link.uri} for link in attempt.logs]),
         **_error_columns(attempt.failure),
         "error_is_retryable": int(attempt.failure is not None and attempt.failure.is_retryable),
@@ -97,6 +99,11 @@ def task_columns(state: ExecutionState, node: NodeState, attempt: AttemptState) 
         "ended_at": to_text(attempt.ended_at),
         "duration": duration_ns(attempt.started_at, attempt.ended_at),
     }
+
+
+def _is_eager(state: ExecutionState, node: NodeState) -> bool:
+    task = spec_of(state, node).task
+    return node.kind is NodeKind.TASK and task is not None and task.metadata.is_eager
 
 
 def _deck_uri(state: ExecutionState, node: NodeState) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.unit.backend.engine.driver import START, Run
@@ -210,3 +211,35 @@ def test_a_result_that_races_with_the_deadline_is_kept() -> None:
     assert run.node("n0").phase is NodePhase.SUCCEEDED
     assert run.node("n0").attempts[0].failure is None
     assert run.state.phase is ExecutionPhase.SUCCEEDED
+
+
+def interruptible(*, node: bool | None = None, execution: bool | None = None, workflow_says: bool = False) -> Run:
+    spec = task_node("n0", WORK, x=given("x"))
+    if node is not None:
+        spec.metadata.interruptible = node
+    template = workflow("w", [spec])
+    template.metadata_defaults.interruptible = workflow_says
+    run = Run(replace(plan(compiled(template, [WORK])), interruptible=execution))
+    run.begin()
+    return run
+
+
+def test_the_node_goes_before_the_execution_and_that_before_the_workflow() -> None:
+    def first(run: Run) -> bool:
+        return run.node("n0").attempts[0].is_interruptible
+
+    assert not first(interruptible())
+    assert first(interruptible(workflow_says=True))
+    assert not first(interruptible(execution=False, workflow_says=True))
+    assert first(interruptible(execution=True))
+    assert first(interruptible(node=True, execution=False))
+    assert not first(interruptible(node=False, execution=True))
+
+
+def test_the_last_attempts_that_the_system_may_lose_run_where_nothing_is_taken_away() -> None:
+    run = interruptible(node=True)
+
+    for _ in range(3):
+        run.lose("n0")
+
+    assert [attempt.is_interruptible for attempt in run.node("n0").attempts] == [True, True, False, False]

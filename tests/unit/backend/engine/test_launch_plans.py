@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.unit.backend.engine.driver import Run
+from datetime import timedelta
+
+from tests.unit.backend.engine.driver import START, Run
 from tests.unit.backend.workflows import (
     INT,
     PLAN,
@@ -21,7 +23,7 @@ from tests.unit.backend.workflows import (
 )
 
 from hydraflyte.backend.engine import machine
-from hydraflyte.backend.engine.commands import AbortChild, StartAttempt, StartChild
+from hydraflyte.backend.engine.commands import AbortChild, StartAttempt, StartChild, WakeAt
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.nodeids import child_execution_name
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase
@@ -201,3 +203,64 @@ def test_after_a_restart_the_same_child_is_asked_for_again() -> None:
     assert machine.recover(run.state, run.now) == run.commands
     run.abort_child("n0")
     assert machine.recover(run.state, run.now) == ()
+
+
+def impatient() -> Run:
+    """A run whose child has ten seconds; it has begun."""
+    node = plan_node("n0", x=given("x"))
+    node.metadata.timeout.FromTimedelta(timedelta(seconds=10))
+    run = Run(plan(compiled(workflow("w", [node], outputs={"o0": (INT, ref("n0"))}), [])))
+    run.begin()
+    run.start_child("n0")
+    return run
+
+
+def test_a_child_that_takes_too_long_is_ended_and_fails_the_node() -> None:
+    run = impatient()
+    assert run.commands == (WakeAt(at=START + timedelta(seconds=10)),)
+
+    run.pass_time(9)
+    assert run.commands == ()
+    run.pass_time(1)
+
+    reason = CASCADE.format("node failing")
+    assert run.commands == (AbortChild(node=NodeId("n0"), child=CHILD, reason=reason),)
+    assert run.phases() == {"n0": "FAILING"}
+    assert machine.recover(run.state, run.now) == run.commands
+    run.pass_time(1)
+    assert run.commands == ()
+    run.abort_child("n0")
+    assert run.phases() == {"n0": "FAILED"}
+    assert run.node("n0").failure == Failure(
+        kind=ErrorKind.USER,
+        code="RetriesExhausted|TimeoutExpired",
+        message="[1/1] currentAttempt done. Last Error: USER::task execution timeout [10s] expired",
+    )
+    assert run.state.phase is ExecutionPhase.FAILED
+
+
+def test_the_result_of_a_child_that_came_in_while_it_was_ended_is_kept() -> None:
+    run = impatient()
+    run.pass_time(10)
+
+    run.succeed_child("n0", o0=5)
+
+    assert run.phases() == {"n0": "SUCCEEDED"}
+    assert run.state.outputs == literals(o0=5)
+
+
+def test_an_abort_of_the_parent_goes_before_a_timeout_of_the_child() -> None:
+    run = impatient()
+    run.pass_time(10)
+    run.terminate("enough")
+
+    run.abort_child("n0")
+
+    assert run.phases() == {"n0": "ABORTED"}
+    assert run.state.phase is ExecutionPhase.ABORTED
+
+
+def test_after_a_restart_the_time_of_a_running_child_goes_on() -> None:
+    run = impatient()
+
+    assert WakeAt(at=START + timedelta(seconds=10)) in machine.recover(run.state, run.now)

@@ -69,6 +69,7 @@ CREATE TABLE node_executions (
     retry_group INTEGER,
     item INTEGER,                       -- index below an array node; such rows are no node executions for clients
     array_counts TEXT NOT NULL DEFAULT '',  -- JSON: the fields of engine.state.ArrayCounts, of an array node
+    is_eager INTEGER NOT NULL DEFAULT 0,
     phase TEXT NOT NULL,
     attempt INTEGER NOT NULL,
     system_failures INTEGER NOT NULL,
@@ -113,6 +114,7 @@ CREATE TABLE task_executions (
     input_uri TEXT NOT NULL DEFAULT '',
     output_uri TEXT NOT NULL DEFAULT '',
     has_deck INTEGER NOT NULL DEFAULT 0,
+    is_interruptible INTEGER NOT NULL DEFAULT 0,
     logs TEXT NOT NULL DEFAULT '[]',    -- JSON: [{"name":…, "uri":…}]
     error_kind TEXT NOT NULL DEFAULT '',
     error_code TEXT NOT NULL DEFAULT '',
