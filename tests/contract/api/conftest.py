@@ -139,11 +139,12 @@ class ControlPlane:
 
 
 @contextlib.contextmanager
-def serving(home, **changes):
-    """Run a control plane below ``home`` until the block ends."""
+def serving(home, *, stuck=(), **changes):
+    """Run a control plane below ``home`` until the block ends; tasks named in ``stuck`` are so from the start."""
     names = (f"a{number:019d}" for number in range(10_000))
     database, blobs = Database.open(home / "db.sqlite"), Blobs(home / "blobs")
     executor, started, server_loop = ScriptedExecutor(blobs), threading.Event(), asyncio.new_event_loop()
+    executor.stuck.update(stuck)
     found = []
 
     async def serve():

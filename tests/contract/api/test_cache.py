@@ -142,9 +142,8 @@ def test_after_a_restart_the_second_still_waits_for_the_first(serve, register_th
         register = register_through(admin)
         begin_two(plane, admin, register, serialised(register))
 
-    with serve(hold_reads=False) as plane:
+    with serve(hold_reads=False, stuck=["double"]) as plane:
         admin = admin_pb2_grpc.AdminServiceStub(plane.channel())
-        plane.executor.stuck.add("double")
         plane.executor.outputs["double"] = LiteralMap(literals={"o0": integer(6)})
         wait_for(lambda: plane.executor.running)
         assert [spec.attempt.execution.name for spec in plane.executor.running] == ["first"]
