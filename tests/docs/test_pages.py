@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from snippets import REPOSITORY, commands_of, first_missing, run_page, snippets_of
 
-from hydraflyte.backend.engine.kinds import RUNNABLE_KINDS, NodeKind
-
 PAGES = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "changelog.d/README.md", "benchmarks/*.md")
@@ -87,21 +85,6 @@ def test_the_readme_has_two_commands_and_ci_calls_the_second() -> None:
         "pip install -e '.[test]' && pytest\n",
     ]
     assert f'bash -euo pipefail -c "{commands[1].strip()}"' in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
-
-
-def test_the_node_kinds_said_to_be_refused_are_those_the_engine_does_not_run() -> None:
-    words = {
-        NodeKind.LAUNCH_PLAN: "launch plans as nodes",
-        NodeKind.BRANCH: "conditionals",
-        NodeKind.GATE: "gates",
-        NodeKind.ARRAY: "map tasks",
-    }
-    page = (REPOSITORY / "docs" / "reference" / "not-imitated.md").read_text(encoding="utf-8")
-
-    rows = re.findall(r"^\| (.*) \| refused at registration in this version \|$", page, re.MULTILINE)
-
-    said = {word for row in rows for word in row.split(", ")}
-    assert said == {word for kind, word in words.items() if kind not in RUNNABLE_KINDS}
 
 
 def test_a_session_is_read_as_commands_with_their_output() -> None:

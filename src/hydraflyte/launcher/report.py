@@ -219,9 +219,9 @@ class SweepReport:
             self.line(f"Interrupted. {len(in_flight)} execution(s) go on without this program:")
             for submission in in_flight[:_MOST_LINKS]:
                 self.line(f"  job {submission.number}: {submission.link}")
+            self.left_running(sweep_id)
         else:
             self.line("Interrupted. No execution is under way.")
-        self.left_running(sweep_id)
         if missing:
             self.line(f"{missing} job(s) were not submitted: repeat the command with hydra.launcher.resume={sweep_id}")
 
