@@ -86,6 +86,10 @@ class Home:
         return self.root / "client.yaml"
 
     @property
+    def mail_settings(self) -> Path:
+        return self.root / "smtp.yaml"
+
+    @property
     def log_file(self) -> Path:
         return self.root / "backend.log"
 

@@ -37,6 +37,7 @@ from hydraflyte.backend.console.app import HttpParts, build_app
 from hydraflyte.backend.console.cleaning import Cleaning
 from hydraflyte.backend.console.guard import OwnerCheck, console_key
 from hydraflyte.backend.console.logs import Logs
+from hydraflyte.backend.console.outbox import Outbox
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
 from hydraflyte.backend.console.transfer import Transfers
@@ -46,6 +47,9 @@ from hydraflyte.backend.executor.forkserver import ForkServerExecutor
 from hydraflyte.backend.executor.machine import survey
 from hydraflyte.backend.gateway.routes import gateway_routes
 from hydraflyte.backend.loop import ExecutionLoop
+from hydraflyte.backend.notify.courier import Courier
+from hydraflyte.backend.notify.mail import read_mail_settings
+from hydraflyte.backend.notify.notifier import Notifier
 from hydraflyte.backend.scheduler.scheduler import Scheduler
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -105,8 +109,22 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         database = Database.open(home.database)
         stack.callback(database.close)
         blobs = Blobs(home.blobs)
+        notifier = Notifier(
+            database=database,
+            clock=clock,
+            courier=Courier(
+                folder=home.root,
+                environ=os.environ,
+                mail_settings=lambda: read_mail_settings(home.mail_settings, os.environ),
+            ),
+            console_url=lambda: f"{addresses.http_url}/console",
+        )
+        stack.push_async_callback(notifier.close)
         loop = ExecutionLoop(
-            store=ExecutionStore(database=database, blobs=blobs), executor=EchoingExecutor(executor), clock=clock
+            store=ExecutionStore(database=database, blobs=blobs),
+            executor=EchoingExecutor(executor),
+            clock=clock,
+            ended=notifier.wake,
         )
         stack.push_async_callback(loop.close)
         scheduler = Scheduler(database=database, clock=clock, catch_up=options.catch_up)
@@ -127,6 +145,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         )
         await loop.open(children=ChildExecutions(control_plane), compile_futures=partial(compile_futures, database))
         scheduler.open(ScheduledExecutions(control_plane))
+        notifier.open()
         server = build_server(control_plane)
         _listen(server, f"unix:{home.socket}", hint="remove the file if no backend runs.")
         _listen(server, addresses.endpoint, hint="choose another port with --port, or stop what listens there.")
@@ -146,6 +165,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             pages=Pages(database=database, blobs=blobs, owner=owner),
             hosts=addresses.http_hosts,
             sessions=Sessions(owner=owner),
+            outbox=Outbox(database=database, clock=clock, owner=owner, changed=notifier.wake),
             further=gateway_routes(control_plane),
             cleaning=Cleaning(cleaner=Cleaner(home=home.root, database=database), owner=owner, clock=clock),
         )

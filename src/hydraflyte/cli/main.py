@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from hydraflyte import __version__
-from hydraflyte.cli import backend, clean, doctor, executions, secrets, sweeps
+from hydraflyte.cli import backend, clean, doctor, executions, notifications, schedules, secrets, sweeps
 from hydraflyte.errors import HydraFlyteError
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
@@ -76,7 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
     clean.add_verbs(verbs)
     executions.add_verbs(verbs)
     sweeps.add_verbs(verbs)
+    schedules.add_verbs(verbs)
     secrets.add_verbs(verbs)
+    notifications.add_verbs(verbs)
     return parser
 
 

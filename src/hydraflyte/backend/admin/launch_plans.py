@@ -30,6 +30,7 @@ from hydraflyte.backend.admin import checks, convert, entities
 from hydraflyte.backend.admin.columns import Entity
 from hydraflyte.backend.admin.digests import digest
 from hydraflyte.backend.admin.filters import list_selection
+from hydraflyte.backend.admin.notifications import check_notifications
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.plan_inputs import expected_inputs
 from hydraflyte.backend.admin.refusals import InvalidRequest, Missing
@@ -139,6 +140,7 @@ def launch_plan_row(entity: EntityId, spec: LaunchPlanSpec, workflow: WorkflowRo
     interface = TypedInterface.FromString(workflow.interface)
     expected = expected_inputs(interface.inputs, spec.default_inputs, spec.fixed_inputs)
     check_schedule(spec, expected)
+    check_notifications(spec.entity_metadata.notifications)
     normalised = LaunchPlanSpec()
     normalised.CopyFrom(spec)
     normalised.default_inputs.CopyFrom(expected)

@@ -25,6 +25,7 @@ from flyteidl.core.identifier_pb2 import ResourceType
 from flyteidl.core.literals_pb2 import LiteralMap
 
 from hydraflyte.backend.admin import checks
+from hydraflyte.backend.admin.notifications import check_notifications
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.plan_inputs import merged_inputs
 from hydraflyte.backend.admin.refusals import AlreadyThere, InvalidRequest, missing_execution
@@ -81,6 +82,7 @@ class Launcher:
         entity = _launched_entity(order.spec)
         if order.spec.max_parallelism < 0:
             raise InvalidRequest("max_parallelism must not be negative")
+        check_notifications(order.spec.notifications.notifications)
         context = await self._context(order, entity)
         target = context.target
         inputs = merged_inputs(target.expected_inputs, target.spec.fixed_inputs, order.inputs)

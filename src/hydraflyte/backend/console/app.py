@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from hydraflyte.backend.console.cleaning import Cleaning
 from hydraflyte.backend.console.guard import HostOriginGuard
 from hydraflyte.backend.console.logs import Logs
+from hydraflyte.backend.console.outbox import Outbox
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
 from hydraflyte.backend.console.transfer import Transfers
@@ -34,6 +35,7 @@ class HttpParts:
     transfers: Transfers
     logs: Logs
     pages: Pages
+    outbox: Outbox
     hosts: Collection[str]
     sessions: Sessions
     cleaning: Cleaning
@@ -49,10 +51,15 @@ def build_app(parts: HttpParts) -> Starlette:
             Route("/", _to_console),
             Route("/blobs/{path:path}", parts.transfers.upload, methods=["PUT"]),
             Route("/blobs/{path:path}", parts.transfers.download, methods=["GET"]),
+            Route("/logs/{project}/{domain}/{execution}", parts.logs.show_all),
             Route("/logs/{project}/{domain}/{execution}/{node}/{attempt:int}/{stream}", parts.logs.show),
             Route("/console", parts.pages.executions),
             Route("/console/projects/{project}/executions", parts.pages.executions),
             Route(execution, parts.pages.execution),
+            Route("/console/notifications", parts.pages.notifications),
+            Route("/console/schedules", parts.pages.schedules),
+            Route("/notifications", parts.outbox.list),
+            Route("/notifications/{number:int}/retry", parts.outbox.retry, methods=["POST"]),
             Route("/clean", parts.cleaning.clean, methods=["POST"]),
             Route("/login", parts.sessions.login),
             Route("/logout", parts.sessions.logout),

@@ -1,10 +1,11 @@
-"""The console's pages, rendered on the server: a list of executions, and one execution.
+"""The console's pages, rendered on the server: executions, one execution, schedules, notifications.
 
 Plain HTML without scripts; every value is escaped by the templates. Reads only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jinja2
+from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
+from flyteidl.admin.schedule_pb2 import FixedRateUnit, Schedule
 from flyteidl.core.identifier_pb2 import Identifier
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
@@ -31,11 +34,16 @@ from hydraflyte.backend.store.listing import (
     list_task_executions,
     of_execution,
 )
+from hydraflyte.backend.store.outbox import NotificationRow, NotificationStatus, list_notifications
+from hydraflyte.backend.store.schedules import ActiveSchedule, active_schedules
 from hydraflyte.backend.store.selection import Selection
+from hydraflyte.errors import ScheduleError
+from hydraflyte.fire_times import next_fire_times
 from hydraflyte.identifiers import ExecutionId
 from hydraflyte.transport.readable import readable_map
 
 _NEWEST = 100
+_UPCOMING = 3
 _LONGEST_LITERALS = 20_000
 _TERMINAL = {phase.name for phase in TERMINAL_EXECUTION_PHASES}
 _HEADERS = {
@@ -89,6 +97,23 @@ class Pages:
             "refresh": row.phase not in _TERMINAL,
         }
         return self._page("execution.html", context)
+
+    async def notifications(self, request: Request) -> Response:
+        """Show the newest notifications, with their messages: an inbox, also for what could not be delivered."""
+        refusal = self._owner.refusal(request)
+        if refusal is not None:
+            return refusal
+        rows = await self._database.read(lambda connection: list_notifications(connection, _NEWEST))
+        is_busy = any(row.status is NotificationStatus.PENDING for row in rows)
+        return self._page("notifications.html", {"notifications": [_letter(row) for row in rows], "refresh": is_busy})
+
+    async def schedules(self, request: Request) -> Response:
+        """Show the active schedules: when they fire next, and what came of the last time."""
+        refusal = self._owner.refusal(request)
+        if refusal is not None:
+            return refusal
+        schedules = await self._database.read(active_schedules)
+        return self._page("schedules.html", {"schedules": [_schedule_facts(each) for each in schedules]})
 
     def _literals(self, uri: str) -> str:
         if not uri:
@@ -153,6 +178,47 @@ def _node_facts(nodes: Sequence[NodeRow], attempts: Iterable[TaskExecutionRow]) 
         for node in nodes
         if node.kind not in ("start", "end")
     ]
+
+
+def _letter(row: NotificationRow) -> Context:
+    message = json.loads(row.message)
+    return {
+        "number": row.row_id,
+        "project": row.execution.project,
+        "domain": row.execution.domain,
+        "name": row.execution.name,
+        "kind": row.kind,
+        "target": row.target,
+        "status": row.status.value,
+        "tries": row.tries,
+        "trouble": row.trouble,
+        "created": _text(row.created_at),
+        "subject": message["subject"],
+        "text": message["text"],
+    }
+
+
+def _schedule_facts(schedule: ActiveSchedule) -> Context:
+    plan, message = schedule.plan.id, LaunchPlanSpec.FromString(schedule.plan.spec).entity_metadata.schedule
+    upcoming: tuple[datetime, ...] = ()
+    with contextlib.suppress(ScheduleError):  # the scheduler has noted it as trouble
+        upcoming = next_fire_times(message, after=schedule.anchor, count=_UPCOMING)
+    return {
+        "project": plan.project,
+        "domain": plan.domain,
+        "launch_plan": plan.name,
+        "version": plan.version,
+        "schedule": _schedule_text(message),
+        "upcoming": [_text(instant) for instant in upcoming],
+        "last_execution": schedule.last_execution,
+        "trouble": schedule.trouble,
+    }
+
+
+def _schedule_text(schedule: Schedule) -> str:
+    if schedule.WhichOneof("ScheduleExpression") == "rate":
+        return f"every {schedule.rate.value} {FixedRateUnit.Name(schedule.rate.unit).lower()}(s)"
+    return schedule.cron_schedule.schedule or schedule.cron_expression
 
 
 def _text(instant: datetime) -> str:

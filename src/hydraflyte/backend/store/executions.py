@@ -33,6 +33,7 @@ from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.catalog import Artifact, find_artifact, put_artifact
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.listing import count_open_executions
+from hydraflyte.backend.store.outbox import promise
 from hydraflyte.backend.store.recovering import find_recovered
 from hydraflyte.backend.store.registry import EntityId, EntityKind, find_launch_plan, find_task, find_workflow
 from hydraflyte.backend.store.rows import execution_columns, node_columns, task_columns
@@ -218,6 +219,9 @@ def _insert(connection: sqlite3.Connection, new: NewExecution, state: ExecutionS
     except sqlite3.IntegrityError as error:
         raise ExecutionExistsError(str(plan.execution_id)) from error
     row_id = _row_id(connection, plan.execution_id)
+    if new.spec.notifications.notifications:
+        assert row_id is not None, "it was stored just now"
+        promise(connection, row_id)
     connection.executemany(
         "INSERT OR IGNORE INTO execution_tags (execution_id, key, value) VALUES (?, ?, ?)",
         [(row_id, key, value) for key, value in new.tags],
