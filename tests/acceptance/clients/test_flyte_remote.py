@@ -103,6 +103,13 @@ def test_one_version_of_a_launch_plan_is_active_until_it_is_not(remote, story):
     assert remote.fetch_active_launchplan(name="client_flows.story") is None
 
 
+def test_code_is_packed_under_the_digest_of_its_content(remote):
+    first, second = (remote.fast_package(FLOWS, options=FastPackageOptions([])) for _ in range(2))
+
+    assert first == second
+    assert Path(first[1]).is_file()
+
+
 def test_code_is_packed_uploaded_and_registered_piece_by_piece(remote, settings):
     made = settings("piece-by-piece")
 

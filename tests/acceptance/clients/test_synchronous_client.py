@@ -142,16 +142,16 @@ def test_what_is_said_about_a_name_is_kept(client, stub, story):
     assert stub.GetNamedEntity(request).metadata.description == "stamps a time"
 
 
-def begin(client, story, name, plan="client_flows.story"):
-    spec = ExecutionSpec(
+def spec_of(story, plan):
+    return ExecutionSpec(
         identifier(ResourceType.LAUNCH_PLAN, plan, story.version),
         ExecutionMetadata(ExecutionMetadata.ExecutionMode.MANUAL, "placeholder", 0),
     )
-    return client.create_execution(*PLACE, name, spec, LiteralMap({}))
 
 
 def test_executions_are_created_relaunched_recovered_and_terminated(client, remote, story):
-    begun = begin(client, story, f"asks-{uuid4().hex[:8]}", "client_flows.asks")
+    name = f"asks-{uuid4().hex[:8]}"
+    begun = client.create_execution(*PLACE, name, spec_of(story, "client_flows.asks"), LiteralMap({}))
 
     client.terminate_execution(begun, "seen enough")
     remote.wait(remote.fetch_execution(name=begun.name))
