@@ -137,10 +137,18 @@ def workflow_produced(draft: Draft, event: AttemptProducedWorkflow) -> NodeState
     if attempt.failure is not None:  # it was being killed: what it wants to begin is not begun
         _end_killed(draft, node, attempt, attempt.failure)
         return None
-    node = _with_attempt(node, _end_attempt(draft, node, attempt, AttemptSucceeded))
+    node = _give_up_reservation(draft, _with_attempt(node, _end_attempt(draft, node, attempt, AttemptSucceeded)))
     draft.add_workflows(produced_workflows(node.node_id, node.attempt, event.workflow))
     draft.write(layout.dynamic_workflow_uri(draft.state, node), event.workflow)
     return draft.move(node, Cause.WORKFLOW_PRODUCED)
+
+
+def _give_up_reservation(draft: Draft, node: NodeState) -> NodeState:
+    """Hold nothing while children run: one of them may wait for the same, or for what waits for this node."""
+    if not node.holds_reservation:
+        return node
+    draft.command(ReleaseReservation(node=node.node_id, dataset=node.cache_dataset, tag=node.cache_tag))
+    return replace(node, holds_reservation=False)
 
 
 def workflow_recovered(draft: Draft, node: NodeState, recovered: RecoveredNode) -> NodeState:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
+from flyteidl.core.tasks_pb2 import TaskMetadata
 from flyteidl.core.workflow_pb2 import Node
 from tests.unit.backend.engine.driver import Run
 from tests.unit.backend.workflows import (
@@ -23,9 +24,10 @@ from tests.unit.backend.workflows import (
 
 from hydraflyte.backend.compiler.dynamic import compile_dynamic
 from hydraflyte.backend.engine import machine
-from hydraflyte.backend.engine.commands import AbortAttempt, StartAttempt, WriteCache
-from hydraflyte.backend.engine.events import AttemptProducedWorkflow
+from hydraflyte.backend.engine.commands import AbortAttempt, ReleaseReservation, StartAttempt, WriteCache
+from hydraflyte.backend.engine.events import AttemptProducedWorkflow, CacheAnswered
 from hydraflyte.backend.engine.phases import ExecutionPhase, NodePhase, TaskPhase
+from hydraflyte.identifiers import NodeId
 
 WORK = task("work")
 INNER = workflow("inner", [task_node("n0", WORK, x=given("x"))], outputs={"o0": (INT, ref("n0"))})
@@ -170,3 +172,17 @@ def test_nothing_of_a_dynamic_node_is_started_again_after_a_restart_but_its_chil
     commands = machine.recover(run.state, run.now)
 
     assert [command.spec.attempt.node for command in commands if isinstance(command, StartAttempt)] == ["n0-0-dn0"]
+
+
+def test_the_turn_of_a_dynamic_task_ends_when_its_children_begin() -> None:
+    maker = task("maker", metadata=TaskMetadata(discoverable=True, discovery_version="1", cache_serializable=True))
+    flow = workflow("wf", [task_node("n0", maker, x=given("x"))], outputs={"o0": (INT, ref("n0"))})
+    run = Run(plan(compiled(flow, [maker])))
+    run.begin()
+    run.send(CacheAnswered(node=NodeId("n0"), attempt=0, outputs=None, is_reserved=True))
+    run.start("n0")
+
+    produce(run)
+
+    assert [command.node for command in run.commanded(ReleaseReservation)] == ["n0"]
+    assert not run.node("n0").holds_reservation
