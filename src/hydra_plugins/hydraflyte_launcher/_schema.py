@@ -11,7 +11,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncherConf
 from hydra.conf import HydraConf
@@ -29,9 +30,13 @@ class FlyteLauncherConf(LauncherConfig, BasicLauncherConf):  # type: ignore[misc
     """The schema as Hydra sees it.
 
     Derives from the basic launcher's: ``@hydra.main(config_name="hydra/launcher/flyte")`` merges it onto that one.
+    Closed choices and records are open here: hydraflyte.launcher.settings checks them and names what was meant.
     """
 
     _target_: str = "hydra_plugins.hydraflyte_launcher.launcher.FlyteLauncher"
+    execution_environment: Any = LauncherConfig.execution_environment.name
+    on_failure: Any = LauncherConfig.on_failure.name
+    notifications: Any = field(default_factory=list)
 
 
 def launcher_node(name: str, arguments: Sequence[str]) -> tuple[DictConfig, str | None]:
@@ -42,9 +47,20 @@ def launcher_node(name: str, arguments: Sequence[str]) -> tuple[DictConfig, str 
         arguments: the program's command line.
     """
     if not is_named_without_multirun(name, arguments):
-        return OmegaConf.structured(FlyteLauncherConf), None
+        return _open_node(OmegaConf.structured(FlyteLauncherConf)), None
     _register_resolver()
-    return OmegaConf.create(_guarded_node(name)), "hydra"
+    guarded = OmegaConf.create(_guarded_node(name))
+    _open_node(guarded.launcher)
+    return guarded, "hydra"
+
+
+def _open_node(node: DictConfig) -> DictConfig:
+    """Let the node take keys that it does not have; what is said about them is said when they are read."""
+    OmegaConf.set_struct(node, False)
+    for child in node.values():
+        if isinstance(child, DictConfig):
+            _open_node(child)
+    return node
 
 
 def is_named_without_multirun(name: str, arguments: Sequence[str]) -> bool:

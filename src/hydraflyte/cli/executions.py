@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that
     from flyteidl.admin.task_execution_pb2 import TaskExecution
     from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
+_NOTES = "hydraflyte.org/"
+"""What annotations begin with that a launch has made."""
+
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the noun ``executions`` and its verbs."""
@@ -79,6 +82,7 @@ def run_show(options: argparse.Namespace) -> int:
         execution = _get_execution(admin, options)
         facts: dict[str, Any] = _execution_facts(execution)
         facts["console_url"] = _page(running, execution)
+        facts["provenance"] = _provenance(execution)
         facts["inputs"], facts["outputs"] = _data(admin, execution)
         facts["nodes"] = [_node_facts(admin, node) for node in _nodes(admin, execution)]
     if options.json:
@@ -217,6 +221,12 @@ def _execution_facts(execution: Execution) -> dict[str, Any]:
     }
 
 
+def _provenance(execution: Execution) -> dict[str, str]:
+    """Return what a launch has noted of its code and its call, by the names of the notes."""
+    notes = sorted(execution.spec.annotations.values.items())
+    return {key.removeprefix(_NOTES): value for key, value in notes if key.startswith(_NOTES)}
+
+
 def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:
     from flyteidl.core.execution_pb2 import NodeExecution as CoreNode
     from flyteidl.core.execution_pb2 import TaskExecution as CoreTask
@@ -246,6 +256,8 @@ def _page(running: RunningBackend, execution: Execution) -> str:
 def _print_execution(facts: dict[str, Any]) -> None:
     for key in ("name", "phase", "workflow", "version", "started_at", "duration_s", "console_url"):
         print(f"{key:<12} {facts[key]}")
+    for key, value in facts["provenance"].items():
+        print(f"{'provenance':<12} {key} = {value}")
     for side in ("inputs", "outputs"):
         for name, value in facts[side].items():
             print(f"{side:<12} {name} = {value}")

@@ -6,16 +6,15 @@ Needs neither the folder nor the machine that a sweep was started in. Starts no 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydraflyte.cli.options import Verbs, add_home, add_json, print_json, print_table, running_backend
+from hydraflyte.cli.clients import add_endpoint, client_of
+from hydraflyte.cli.options import Verbs, add_home, add_json, print_json, print_table
 from hydraflyte.errors import SweepError
 
 if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that `--help` need not pay
@@ -57,13 +56,7 @@ def add_verbs(verbs: Verbs) -> None:
     for action in (listing, show, attach, cancel, results, retry):
         if action is not listing:
             action.add_argument("sweep", metavar="SWEEP", help="id of the sweep, or last")
-        action.add_argument("--project", default="flytesnacks", help="default: %(default)s")
-        action.add_argument("--domain", default="development", help="default: %(default)s")
-        action.add_argument(
-            "--endpoint",
-            default="auto",
-            help="as hydra.launcher.endpoint (default: %(default)s); --home means the embedded backend",
-        )
+        add_endpoint(action)
         add_home(action)
         add_json(action)
 
@@ -72,7 +65,7 @@ def run_list(options: argparse.Namespace) -> int:
     """Print the newest sweeps, the one with the newest execution first."""
     from hydraflyte.launcher.records.found import find_sweep, newest_sweeps
 
-    with _client_of(options) as client:
+    with client_of(options) as client:
         place = _place_of(options)
         newest = list(islice(newest_sweeps(client, place), max(0, options.limit)))
         sweeps = [_sweep_facts(find_sweep(client, place, sweep_id)) for sweep_id in newest]
@@ -90,7 +83,7 @@ def run_show(options: argparse.Namespace) -> int:
     """Print one sweep with its jobs."""
     from hydraflyte.launcher.sweeps.resume import manifest_of
 
-    with _client_of(options) as client:
+    with client_of(options) as client:
         sweep = _find(client, options)
         facts = _sweep_facts(sweep)
         manifest = manifest_of(sweep)
@@ -118,7 +111,7 @@ def run_attach(options: argparse.Namespace) -> int:
     """Follow a sweep until none of its jobs is under way; print each as it ends."""
     from hydraflyte.launcher.sweeps.attaching import follow
 
-    with _client_of(options) as client:
+    with client_of(options) as client:
         sweep = _find(client, options)
         if not options.json:
             print(f"sweep {sweep.sweep_id}: {_phases_text(sweep.phases())}", flush=True)
@@ -136,7 +129,7 @@ def run_attach(options: argparse.Namespace) -> int:
 
 def run_cancel(options: argparse.Namespace) -> int:
     """Terminate the executions of a sweep that have not ended."""
-    with _client_of(options) as client:
+    with client_of(options) as client:
         sweep = _find(client, options)
         running = [each for executions in sweep.jobs.values() for each in executions if not each.has_ended]
         _at_once(lambda execution: client.terminate(execution.id, options.cause), running)
@@ -158,7 +151,7 @@ def run_results(options: argparse.Namespace) -> int:
             "Parquet is a binary format, and needs pyarrow.",
             hint="`pip install pyarrow`, and name a file with --output results.parquet.",
         )
-    with _client_of(options) as client:
+    with client_of(options) as client:
         sweep = _find(client, options)
         rows = _at_once(lambda item: _row(client, *item), list(sweep.currents().items()))
     text = {"csv": to_csv, "json": to_json}[form](rows) if form != "parquet" else ""
@@ -175,7 +168,7 @@ def run_retry(options: argparse.Namespace) -> int:
     """Submit anew what ended without success, with the same code, inputs and settings."""
     from hydraflyte.launcher.sweeps.attaching import submit_anew
 
-    with _client_of(options) as client:
+    with client_of(options) as client:
         sweep = _find(client, options)
         failed = [each for each in sweep.currents().values() if each.has_ended and not each.has_succeeded]
         names = _at_once(lambda execution: submit_anew(client, execution), failed)
@@ -186,22 +179,6 @@ def run_retry(options: argparse.Namespace) -> int:
             print(name)
         print(f"{len(names)} job(s) of {sweep.sweep_id} submitted anew")
     return 0
-
-
-@contextmanager
-def _client_of(options: argparse.Namespace) -> Iterator[GrpcFlyteClient]:
-    from hydraflyte.launcher.endpoint import endpoint_of, means_embedded, resolve_endpoint
-    from hydraflyte.launcher.remote import GrpcFlyteClient
-
-    if options.home is not None or means_embedded(options.endpoint, os.environ):
-        endpoint = endpoint_of(running_backend(options))
-    else:
-        endpoint = resolve_endpoint(options.endpoint, None, os.environ)
-    client = GrpcFlyteClient(endpoint)
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def _place_of(options: argparse.Namespace) -> Any:  # Any: a Place, whose module is imported late

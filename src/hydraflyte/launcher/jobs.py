@@ -19,10 +19,8 @@ from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, fi
 from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
 
-from hydraflyte.config import LauncherConfig, nearest
-from hydraflyte.errors import ConfigError, HydraFlyteError
+from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.records.session import SweepSession
 from hydraflyte.transport.hydra_job import pack_hydra_job
 from hydraflyte.transport.settings import HYDRA_JOB_VARIABLE
@@ -85,19 +83,6 @@ class Job:
         with read_write(task_config), open_dict(task_config):
             del task_config["hydra"]
         return task_config
-
-
-def read_settings(config: DictConfig) -> LauncherConfig:
-    """Return what is set under ``hydra.launcher``.
-
-    Raises:
-        ConfigError: a key does not exist, or values do not fit.
-    """
-    node = config.hydra.launcher
-    settings = OmegaConf.to_object(node)
-    if isinstance(settings, LauncherConfig):
-        return settings
-    return _settings_from_plain_node({str(key): node[key] for key in node if key != "_target_"})
 
 
 def compose_jobs(request: LaunchRequest) -> tuple[Job, ...]:
@@ -241,21 +226,3 @@ def _write_job_folder(folder: Path, job: Job, job_return: JobReturn) -> None:
     }
     for name, content in contents.items():
         (metadata / name).write_text(OmegaConf.to_yaml(content), encoding="utf-8")
-
-
-def _settings_from_plain_node(values: dict[str, object]) -> LauncherConfig:
-    """Read a node that replaced ours without its schema, as a config file of the user's own can do."""
-    known = tuple(LauncherConfig.__dataclass_fields__)
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        meant = nearest(unknown[0], known)
-        raise ConfigError(
-            f"hydra.launcher has no key {unknown[0]!r}.",
-            hint=f"did you mean hydra.launcher.{meant}?" if meant else f"its keys are {', '.join(known)}.",
-        )
-    try:
-        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(LauncherConfig), values))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"hydra.launcher: {error}", hint="correct the value.") from error
-    assert isinstance(settings, LauncherConfig)
-    return settings

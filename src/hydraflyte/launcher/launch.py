@@ -31,7 +31,6 @@ from hydraflyte.launcher.jobs import (
     compose_jobs,
     make_sweep_dir,
     open_job_return,
-    read_settings,
     sweeper_of,
     with_own_folder,
 )
@@ -39,7 +38,7 @@ from hydraflyte.launcher.local import run_jobs_here
 from hydraflyte.launcher.notifications import job_notifications
 from hydraflyte.launcher.orders import orders_of, task_settings_of
 from hydraflyte.launcher.package import collect_files
-from hydraflyte.launcher.preparation import Launch, find_given, fit_all, is_other_code, prepare
+from hydraflyte.launcher.preparation import Launch, find_given, fit_all, is_other_code, prepare, refuse_unbuilt_image
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.provenance import annotations_of_code
 from hydraflyte.launcher.publication import container_environment, content_key_of, ensure_registered
@@ -48,6 +47,8 @@ from hydraflyte.launcher.remote import FlyteClient, GrpcFlyteClient
 from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.schedules import fire_times_text, schedule_of, schedule_text
 from hydraflyte.launcher.scheduling import check_one_schedule, set_schedules, take_back_schedules
+from hydraflyte.launcher.settings import read_settings
+from hydraflyte.launcher.sweep_notice import tell_when_sweep_ends
 from hydraflyte.launcher.sweeps.objectives import refuse_useless_settings
 from hydraflyte.launcher.sweeps.running import run_jobs
 from hydraflyte.launcher.task_settings import settings_text
@@ -97,6 +98,7 @@ def _launch_remotely(
         prepared = None if launch.names_a_version else prepare(launch)
         client = GrpcFlyteClient(endpoint.result())
     try:
+        refuse_unbuilt_image(settings, client.endpoint)
         notifications = job_notifications(settings.notifications, client.endpoint)
         found = find_given(client, launch)
         prepared = prepared or prepare(launch, client, found)
@@ -109,6 +111,7 @@ def _launch_remotely(
             return _close_without_result(request, jobs, "run=false")
         if found is None:
             take_back_schedules(client, prepared, kept=set())
+        tell_when_sweep_ends(request.session, prepared)
         return run_jobs(client, request, prepared, orders)
     finally:
         client.close()

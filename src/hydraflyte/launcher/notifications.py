@@ -62,7 +62,7 @@ def _notification(config: NotificationConfig) -> common_pb2.Notification:
     kind = config.type if config.type in MAIL_KINDS else "email"
     recipients = config.recipients
     if config.type in LOCAL_KINDS:
-        recipients = [f"{config.type}:{recipient}" for recipient in config.recipients]
+        recipients = [f"{config.type}:{_target(config.type, recipient)}" for recipient in config.recipients]
     message = common_pb2.Notification(phases=_phases(config))
     match kind:
         case "slack":
@@ -78,6 +78,11 @@ def _phases(config: NotificationConfig) -> tuple[str, ...]:
     return tuple(phase.upper() for phase in config.phases) or NOTIFIED_PHASES
 
 
+def _target(kind: str, recipient: str) -> str:
+    """Return the recipient as another process understands it: that one has another home and current directory."""
+    return str(Path(recipient).expanduser().absolute()) if kind == "file" else recipient
+
+
 def _deliver(kind: str, recipient: str, message: str) -> None:
     if kind == "webhook":
         request = urllib.request.Request(
@@ -86,7 +91,7 @@ def _deliver(kind: str, recipient: str, message: str) -> None:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
             return
     if kind == "file":
-        path = Path(recipient).expanduser()
+        path = Path(_target(kind, recipient))
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(message)

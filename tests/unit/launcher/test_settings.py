@@ -18,7 +18,7 @@ from hydraflyte.config import (
     WorkflowConfig,
 )
 from hydraflyte.errors import ConfigError
-from hydraflyte.launcher.jobs import read_settings
+from hydraflyte.launcher.settings import read_settings
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
