@@ -1,7 +1,7 @@
 """Which executions may be forgotten, their removal from the database, and what the rest still refers to.
 
-Rule: only what has ended goes, parents and children together or not at all, and nothing that an execution which has
-not ended recovers from. Knows rows and bytes, no files.
+Rule: only what has ended goes, parents and children together or not at all, nothing that an execution which has not
+ended recovers from, and nobody whose end is still to be told of. Knows rows and bytes, no files.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ _STORIES = (
     "SELECT executions.id, phase, coalesce(ended_at, executions.updated_at) AS ended_at, source_execution_id,"
     " (SELECT execution_id FROM node_executions WHERE node_executions.id = parent_node_execution_id) AS parent"
     " FROM executions"
+)
+_UNTOLD = (
+    "SELECT execution_id FROM promised_notifications"
+    " UNION SELECT execution_id FROM notifications WHERE status = 'PENDING'"
 )
 _REFERRING = (
     "SELECT closure FROM tasks",
@@ -56,6 +60,7 @@ def find_removable(connection: sqlite3.Connection, before: datetime) -> list[int
     limit = to_text(before)
     rows = connection.execute(_STORIES).fetchall()
     needed = {row["source_execution_id"] for row in rows if row["phase"] not in _ENDED}
+    needed |= {row["execution_id"] for row in connection.execute(_UNTOLD)}
     removable = {
         row["id"] for row in rows if row["phase"] in _ENDED and row["ended_at"] < limit and row["id"] not in needed
     }
