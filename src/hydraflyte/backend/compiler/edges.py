@@ -33,6 +33,9 @@ def connect(nodes: Sequence[Node], failure_node: Node | None) -> ConnectionSet:
         if node_id not in downstream:
             upstream[END_NODE_ID].add(node_id)
             downstream[node_id] = {END_NODE_ID}
+    if not upstream[END_NODE_ID]:  # nothing runs and nothing is handed through: it ends when it begins
+        upstream[END_NODE_ID] = {START_NODE_ID}
+        downstream[START_NODE_ID] = {END_NODE_ID}
     upstream.pop(START_NODE_ID)
     if failure_node is not None:
         upstream[failure_node.id] = set(upstream_of(failure_node))

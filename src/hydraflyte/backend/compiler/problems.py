@@ -15,7 +15,6 @@ class Code(str, Enum):
     """Kinds of problems; the values are what clients see."""
 
     CYCLE_DETECTED = "CycleDetected"  # nodes, or workflows, that wait for themselves
-    NO_NODES_FOUND = "NoNodesFound"
     VALUE_REQUIRED = "ValueRequired"  # a field that must be set is empty
     INVALID_VALUE = "InvalidValue"
     DUPLICATE_ID = "DuplicateId"

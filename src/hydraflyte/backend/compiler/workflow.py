@@ -142,8 +142,6 @@ def _add_system_nodes(template: WorkflowTemplate) -> None:
 
 def _check_structure(template: WorkflowTemplate, library: Library, problems: Problems) -> None:
     """Note nodes that are unnamed, named twice, of a kind that is not run, or that refer to nothing."""
-    if not template.nodes:
-        problems.add(Code.NO_NODES_FOUND, template.id.name, "the workflow has no nodes")
     seen = {START_NODE_ID, END_NODE_ID}
     for node in _all_nodes(template):
         if not node.id:

@@ -240,7 +240,6 @@ MAKER = task("maker", inputs={}, outputs={"o0": RECORD, "lists": list_of(map_of(
 @pytest.mark.parametrize(
     ("nodes", "problem"),
     [
-        ([], "NoNodesFound: node w: the workflow has no nodes"),
         ([task_node("", WORK, x=const(1))], "ValueRequired: node w: a node has no id"),
         ([node()], "ValueRequired: node n0: it names nothing to run"),
         (
@@ -399,6 +398,14 @@ def test_an_array_over_neither_a_task_nor_a_launch_plan_is_refused_by_name() -> 
 
     assert problem.startswith("UnsupportedNodeKind: node n0: it maps over neither a task nor a launch plan")
     assert "hint: " in problem
+
+
+def test_a_workflow_without_nodes_ends_when_it_begins() -> None:
+    nothing = workflow("w", [])
+    through = workflow("w", [], outputs={"o0": (INT, given("x"))})
+
+    assert edges(connections(nothing).downstream) == {"start-node": ["end-node"]}
+    assert edges(connections(through).downstream) == {"start-node": ["end-node"]}
 
 
 def test_an_array_over_a_launch_plan_takes_and_gives_lists() -> None:
