@@ -203,7 +203,7 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path):
         "collect_files(SourceTree(source_root=Path(sys.argv[1])))\n"
     )
     for directory in [tmp_path, *tmp_path.parents]:
-        if directory.stat().st_uid == os.geteuid() and directory.name.startswith(("pytest", "test_")):
+        if directory.stat().st_uid == os.geteuid() and directory.name.startswith(("pytest", "popen-", "test_")):
             directory.chmod(0o755)
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True)
 
