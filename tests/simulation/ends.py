@@ -37,8 +37,8 @@ def check_end(state: ExecutionState, files: Mapping[str, bytes], successes: Coll
         assert phases <= _GOOD_PHASES, f"SUCCEEDED with {phases}"
         assert layout.execution_outputs_uri(state.plan) in files
     for attempt in successes:
-        node = state.nodes[attempt.node]
-        assert node.attempts[attempt.attempt].phase is TaskPhase.SUCCEEDED, f"the result of {attempt} was lost"
+        phases = {other.attempt: other.phase for other in state.nodes[attempt.node].attempts}
+        assert phases[attempt.attempt] is TaskPhase.SUCCEEDED, f"the result of {attempt} was lost"
 
 
 def _is_of_replaced_attempt(state: ExecutionState, node: NodeState) -> bool:

@@ -83,11 +83,14 @@ def recover(state: ExecutionState, now: datetime) -> tuple[Command, ...]:
 
     Attempts that were RUNNING are not started again: ask the executor how they ended, and step with that event
     or with AttemptLost, before this is called. An execution that is UNDEFINED needs ExecutionRequested instead.
+    Reservations come first, before any node that waits for one asks again.
     """
-    commands: list[Command] = []
+    commands: list[Command] = [
+        KeepReservation(node=node.node_id, dataset=node.cache_dataset, tag=node.cache_tag)
+        for node in state.nodes.values()
+        if node.holds_reservation
+    ]
     for node in state.nodes.values():
-        if node.holds_reservation:
-            commands.append(KeepReservation(node=node.node_id, dataset=node.cache_dataset, tag=node.cache_tag))
         if node.kind is NodeKind.TASK:
             commands.extend(_recover_task(state, node))
         elif node.kind is NodeKind.LAUNCH_PLAN:
