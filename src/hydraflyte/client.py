@@ -51,6 +51,9 @@ __all__ = ["Client", "Execution", "connect"]
 
 _Phase = core_execution_pb2.WorkflowExecution
 _ENDED = frozenset({_Phase.SUCCEEDED, _Phase.FAILED, _Phase.ABORTED, _Phase.TIMED_OUT})
+_MADE_UP = ".flytegen."
+"""What the name of the launch plan begins with that Flyte makes up around a task that is run alone."""
+
 _PATIENCE_OF_A_POLL_S = 2.0
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _PATIENCE_S = 120.0
@@ -178,9 +181,13 @@ class Client:
         *,
         inputs: Mapping[str, Any] | None = None,  # Any: the caller's own values
         overrides: Sequence[str] = (),
+        overwrite_cache: bool = False,
         wait: bool = False,
     ) -> Execution:
         """Start the same launch plan again, with the inputs of an earlier execution and what is given anew.
+
+        Args:
+            overwrite_cache: run cached tasks too, and store their outputs anew.
 
         Raises:
             ExecutionError: there is no such execution, or the backend does not accept it.
@@ -190,7 +197,8 @@ class Client:
         identifier = self._identifier(execution)
         before = self._get(identifier)
         place = before.spec.launch_plan
-        plan = require_version(self._flyte, LaunchPlanPlace(place.project, place.domain, place.name), place.version)
+        name = place.name if place.resource_type != identifier_pb2.TASK else f"{_MADE_UP}{place.name}"
+        plan = require_version(self._flyte, LaunchPlanPlace(place.project, place.domain, name), place.version)
         request = execution_pb2.ExecutionCreateRequest(
             project=identifier.project,
             domain=identifier.domain,
@@ -198,6 +206,7 @@ class Client:
         )
         request.spec.launch_plan.CopyFrom(place)
         request.spec.envs.CopyFrom(before.spec.envs)
+        request.spec.overwrite_cache = overwrite_cache
         request.spec.metadata.mode = execution_pb2.ExecutionMetadata.RELAUNCH
         request.spec.metadata.reference_execution.CopyFrom(identifier)
         return self._start(request, plan, overrides, wait=wait)

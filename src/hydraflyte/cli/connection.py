@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
+from flyteidl.cacheservice.cacheservice_pb2_grpc import CacheServiceStub
 from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
 from hydraflyte.errors import BackendUnavailableError, ExecutionError
@@ -22,10 +23,23 @@ def admin_of(running: RunningBackend) -> Iterator[AdminServiceStub]:
         BackendUnavailableError: the backend does not answer.
         ExecutionError: the backend refuses (no such execution, it has ended, …).
     """
+    with _channel(running) as channel:
+        yield AdminServiceStub(channel)  # type: ignore[no-untyped-call]  # flyteidl's stubs have no annotations
+
+
+@contextmanager
+def cache_of(running: RunningBackend) -> Iterator[CacheServiceStub]:
+    """Give the service of the catalog; like :func:`admin_of`."""
+    with _channel(running) as channel:
+        yield CacheServiceStub(channel)  # type: ignore[no-untyped-call]  # as above
+
+
+@contextmanager
+def _channel(running: RunningBackend) -> Iterator[grpc.Channel]:
     options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(f"unix:{running.socket}", options=options) as channel:
         try:
-            yield AdminServiceStub(channel)  # type: ignore[no-untyped-call]  # flyteidl's stubs have no annotations
+            yield channel
         except grpc.RpcError as error:
             raise _explained(error, running) from error
 

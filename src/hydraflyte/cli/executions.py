@@ -1,4 +1,4 @@
-"""``executions list | show | logs | cancel``: what runs and ran on the backend."""
+"""``executions list | show | logs | cancel``: what runs and ran on the backend. ``again`` has the other verbs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from hydraflyte.cli import again
 from hydraflyte.cli.logs import Follower, Stream, copy_log, log_text
+from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, tasks_of
 from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, print_table, running_backend
 from hydraflyte.errors import ExecutionError
 from hydraflyte.home import RunningBackend
@@ -16,7 +18,6 @@ from hydraflyte.home import RunningBackend
 if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that `--help` need not pay
     from flyteidl.admin.execution_pb2 import Execution
     from flyteidl.admin.node_execution_pb2 import NodeExecution
-    from flyteidl.admin.task_execution_pb2 import TaskExecution
     from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
 _NOTES = "hydraflyte.org/"
@@ -44,13 +45,16 @@ def add_verbs(verbs: Verbs) -> None:
     cancel.add_argument("--cause", default="cancelled from the command line", help="reason to record")
     cancel.set_defaults(run=run_cancel)
 
-    for action in (listing, show, logs, cancel):
+    relaunch, *others = again.add_actions(actions)
+
+    for action in (listing, show, logs, cancel, relaunch, *others):
         if action is not listing:
             action.add_argument("name", metavar="EXECUTION", help="name of the execution")
         action.add_argument("--project", default="flytesnacks", help="default: %(default)s")
         action.add_argument("--domain", default="development", help="default: %(default)s")
         add_home(action)
         add_json(action)
+    again.add_changes(relaunch)
 
 
 def run_list(options: argparse.Namespace) -> int:
@@ -79,12 +83,12 @@ def run_show(options: argparse.Namespace) -> int:
 
     running = running_backend(options)
     with admin_of(running) as admin:
-        execution = _get_execution(admin, options)
+        execution = get_execution(admin, identifier_of(options))
         facts: dict[str, Any] = _execution_facts(execution)
         facts["console_url"] = _page(running, execution)
         facts["provenance"] = _provenance(execution)
         facts["inputs"], facts["outputs"] = _data(admin, execution)
-        facts["nodes"] = [_node_facts(admin, node) for node in _nodes(admin, execution)]
+        facts["nodes"] = [_node_facts(admin, node) for node in nodes_of(admin, execution)]
     if options.json:
         print_json(facts)
     else:
@@ -99,7 +103,7 @@ def run_logs(options: argparse.Namespace) -> int:
     running = running_backend(options)
     token = home_of(options).token()
     with admin_of(running) as admin:
-        execution = _get_execution(admin, options)
+        execution = get_execution(admin, identifier_of(options))
         if options.follow:
             _follow_logs(admin, options, Follower(token, as_json=options.json))
             return 0
@@ -123,10 +127,10 @@ def _follow_logs(admin: AdminServiceStub, options: argparse.Namespace, follower:
     from flyteidl.core.execution_pb2 import WorkflowExecution as CoreExecution
 
     ended = {CoreExecution.SUCCEEDED, CoreExecution.FAILED, CoreExecution.ABORTED, CoreExecution.TIMED_OUT}
-    execution = _get_execution(admin, options)
+    execution = get_execution(admin, identifier_of(options))
     follower.follow(
         lambda: _streams(admin, execution, options.node),
-        lambda: _get_execution(admin, options).closure.phase in ended,
+        lambda: get_execution(admin, identifier_of(options)).closure.phase in ended,
     )
 
 
@@ -137,7 +141,7 @@ def run_cancel(options: argparse.Namespace) -> int:
     from hydraflyte.cli.connection import TIMEOUT_S, admin_of
 
     with admin_of(running_backend(options)) as admin:
-        execution = _get_execution(admin, options)
+        execution = get_execution(admin, identifier_of(options))
         admin.TerminateExecution(ExecutionTerminateRequest(id=execution.id, cause=options.cause), timeout=TIMEOUT_S)
     if options.json:
         print_json({"name": options.name, "cancelled": True})
@@ -146,43 +150,14 @@ def run_cancel(options: argparse.Namespace) -> int:
     return 0
 
 
-def _get_execution(admin: AdminServiceStub, options: argparse.Namespace) -> Execution:
-    from flyteidl.admin.execution_pb2 import WorkflowExecutionGetRequest
-    from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
-
-    identifier = WorkflowExecutionIdentifier(project=options.project, domain=options.domain, name=options.name)
-    found: Execution = admin.GetExecution(WorkflowExecutionGetRequest(id=identifier))
-    return found
-
-
-def _nodes(admin: AdminServiceStub, execution: Execution, parent: str = "") -> Iterator[NodeExecution]:
-    """Yield the node executions, each followed by its children; start and end nodes left out."""
-    from flyteidl.admin.node_execution_pb2 import NodeExecutionListRequest
-
-    request = NodeExecutionListRequest(workflow_execution_id=execution.id, limit=10_000, unique_parent_id=parent)
-    for node in admin.ListNodeExecutions(request).node_executions:
-        if node.metadata.spec_node_id in ("start-node", "end-node"):
-            continue
-        yield node
-        if node.metadata.is_parent_node:
-            yield from _nodes(admin, execution, node.id.node_id)
-
-
-def _tasks(admin: AdminServiceStub, node: NodeExecution) -> list[TaskExecution]:
-    from flyteidl.admin.task_execution_pb2 import TaskExecutionListRequest
-
-    request = TaskExecutionListRequest(node_execution_id=node.id, limit=1_000)
-    return list(admin.ListTaskExecutions(request).task_executions)
-
-
 def _streams(admin: AdminServiceStub, execution: Execution, only_node: str | None) -> Iterator[Stream]:
     from flyteidl.core.execution_pb2 import TaskExecution as CoreTask
 
     ended = {CoreTask.SUCCEEDED, CoreTask.FAILED, CoreTask.ABORTED}
-    for node in _nodes(admin, execution):
+    for node in nodes_of(admin, execution):
         if only_node not in (None, node.id.node_id):
             continue
-        for task in _tasks(admin, node):
+        for task in tasks_of(admin, node):
             for link in task.closure.logs:
                 yield Stream(
                     node=node.id.node_id,
@@ -228,6 +203,7 @@ def _provenance(execution: Execution) -> dict[str, str]:
 
 
 def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:
+    from flyteidl.core.catalog_pb2 import CatalogCacheStatus
     from flyteidl.core.execution_pb2 import NodeExecution as CoreNode
     from flyteidl.core.execution_pb2 import TaskExecution as CoreTask
 
@@ -236,6 +212,7 @@ def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:
         "phase": CoreNode.Phase.Name(node.closure.phase),
         "duration_s": _seconds(node.closure.duration.ToTimedelta()),
         "error": node.closure.error.message if node.closure.HasField("error") else "",
+        "cache_status": CatalogCacheStatus.Name(node.closure.task_node_metadata.cache_status),
         "attempts": [
             {
                 "attempt": task.id.retry_attempt,
@@ -243,7 +220,7 @@ def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:
                 "phase": CoreTask.Phase.Name(task.closure.phase),
                 "logs": {link.name: link.uri for link in task.closure.logs},
             }
-            for task in _tasks(admin, node)
+            for task in tasks_of(admin, node)
         ],
     }
 

@@ -135,6 +135,8 @@ def _external_resource(execution: ExecutionId, item: ItemRow, http_base_url: str
     )
     if item.child is not None:
         info.workflow_node_metadata.execution_id.CopyFrom(execution_identifier(item.child))
+    if item.catalog_key:  # flyteidl has no place for it; nodes have theirs in task_node_metadata
+        info.custom_info.update({"catalog_key": item.catalog_key})
     return info
 
 

@@ -147,7 +147,8 @@ _OWNER = "owner.execution_project = ? AND owner.execution_domain = ? AND owner.e
 class ItemRow:
     """One item of an array node, as its current attempt stands.
 
-    ``logs`` are (name, uri) pairs; ``child`` is the execution that an item of an array over launch plans began.
+    ``catalog_key`` is that of its outputs, or ``""``; ``logs`` are (name, uri) pairs; ``child`` is the execution that
+    an item of an array over launch plans began.
     """
 
     index: int
@@ -155,6 +156,7 @@ class ItemRow:
     retry_attempt: int
     phase: str
     cache_status: str
+    catalog_key: str
     logs: tuple[tuple[str, str], ...]
     child: ExecutionId | None
 
@@ -166,6 +168,7 @@ def list_items(connection: sqlite3.Connection, execution: ExecutionId, node_id: 
     """Return the items of an array node that have begun, in order."""
     rows = connection.execute(
         "SELECT nodes.item, nodes.node_id, nodes.attempt, nodes.cache_status, nodes.phase AS node_phase,"
+        " CASE WHEN nodes.cache_tag = '' THEN '' ELSE nodes.cache_dataset || ':' || nodes.cache_tag END AS catalog_key,"
         " tasks.phase AS task_phase, tasks.logs, child.execution_project AS child_project,"
         " child.execution_domain AS child_domain, child.execution_name AS child_name FROM node_executions AS nodes"
         " JOIN executions AS owner ON owner.id = nodes.execution_id"
@@ -183,6 +186,7 @@ def list_items(connection: sqlite3.Connection, execution: ExecutionId, node_id: 
             retry_attempt=row["attempt"],
             phase=row["task_phase"] or _TASK_PHASES.get(row["node_phase"], row["node_phase"]),
             cache_status=row["cache_status"],
+            catalog_key=row["catalog_key"],
             logs=tuple((link["name"], link["uri"]) for link in json.loads(row["logs"] or "[]")),
             child=None if row["child_name"] is None else _execution_id(row, "child"),
         )

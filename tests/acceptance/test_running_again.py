@@ -1,0 +1,122 @@
+"""``hydraflyte executions relaunch | recover | evict-cache``, as a user types them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cached_flows
+import pytest
+import recovered_flows
+from flyteidl.admin.execution_pb2 import ExecutionMetadata
+
+FLOWS = Path(__file__).parent / "flows"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def hydraflyte(flyte_backend):
+    """Call the command line; gives status, standard output and standard error."""
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "hydraflyte", *arguments, "--home", flyte_backend.home]
+        return subprocess.run(command, capture_output=True, text=True, timeout=90)
+
+    return call
+
+
+def statuses(hydraflyte, name):
+    shown = json.loads(hydraflyte("executions", "show", name, "--json").stdout)
+    return {node["node"]: node["cache_status"] for node in shown["nodes"]}
+
+
+def test_relaunch_runs_all_again_and_recover_what_did_not_end_well(run, remote, hydraflyte, folder):
+    original = run(recovered_flows.chain, folder=str(folder))
+    failed = hydraflyte("executions", "recover", original.id.name, "--wait")
+    (folder / recovered_flows.FIXED).touch()
+
+    recovered = json.loads(hydraflyte("executions", "recover", original.id.name, "--wait", "--json").stdout)
+    relaunched = hydraflyte("executions", "relaunch", original.id.name, "--wait")
+
+    assert failed.returncode == 1
+    assert "first is broken" in failed.stdout
+    assert (recovered["phase"], recovered["reference"]) == ("SUCCEEDED", original.id.name)
+    execution = remote.fetch_execution(name=recovered["name"])
+    assert execution.spec.metadata.mode == ExecutionMetadata.RECOVERED
+    assert relaunched.returncode == 0, relaunched.stdout + relaunched.stderr
+    name, phase, link = relaunched.stdout.split()
+    assert phase == "SUCCEEDED"
+    assert link.endswith(f"/executions/{name}")
+
+
+def test_a_relaunch_may_change_inputs(run, remote, hydraflyte, folder):
+    original = run(cached_flows.sums, folder=str(folder), a=1)
+
+    changed = json.loads(
+        hydraflyte("executions", "relaunch", original.id.name, "a=41", "label=other", "--wait", "--json").stdout
+    )
+
+    execution = remote.sync(remote.fetch_execution(name=changed["name"]))
+    assert execution.outputs == {"o0": 42}
+    assert execution.inputs == {"folder": str(folder), "a": 41, "label": "other"}
+    assert execution.spec.metadata.mode == ExecutionMetadata.RELAUNCH
+    assert execution.spec.metadata.reference_execution.name == original.id.name
+
+
+def test_a_single_task_is_relaunched_with_other_inputs(remote, hydraflyte, folder):
+    registered = remote.register_script(cached_flows.total, source_path=str(FLOWS), module_name="cached_flows")
+    original = remote.execute(registered, inputs={"folder": str(folder), "a": 1, "label": "x"}, wait=True)
+
+    changed = json.loads(
+        hydraflyte("executions", "relaunch", original.id.name, "a=5", "--overwrite-cache", "--wait", "--json").stdout
+    )
+
+    execution = remote.sync(remote.fetch_execution(name=changed["name"]))
+    assert execution.outputs == {"o0": 6}
+    assert execution.spec.overwrite_cache
+
+
+def test_what_cannot_be_run_again_or_changed_is_told_in_one_sentence(run, hydraflyte, folder):
+    original = run(cached_flows.sums, folder=str(folder), a=1)
+
+    unknown = hydraflyte("executions", "recover", "nobody")
+    no_input = hydraflyte("executions", "relaunch", original.id.name, "lable=x")
+    no_number = hydraflyte("executions", "relaunch", original.id.name, "a=many")
+
+    assert [done.returncode for done in (unknown, no_input, no_number)] == [1, 1, 1]
+    assert "flytesnacks/development/nobody" in unknown.stderr
+    assert "did you mean label?" in no_input.stderr
+    assert "a: int cannot be made of it" in no_number.stderr
+    assert "Traceback" not in unknown.stderr + no_input.stderr + no_number.stderr
+
+
+def test_evicted_outputs_are_made_again(run, hydraflyte, folder):
+    original = run(cached_flows.sums, folder=str(folder), a=1)
+
+    evicted = json.loads(hydraflyte("executions", "evict-cache", original.id.name, "--json").stdout)["evicted"]
+    again = hydraflyte("executions", "evict-cache", original.id.name)
+
+    assert [item["node"] for item in evicted] == ["n0"]
+    assert again.stdout == f"nothing that {original.id.name} stored or reused is cached\n"
+    assert statuses(hydraflyte, original.id.name) == {"n0": "CACHE_EVICTED"}
+    relaunched = json.loads(hydraflyte("executions", "relaunch", original.id.name, "--wait", "--json").stdout)
+    assert statuses(hydraflyte, relaunched["name"]) == {"n0": "CACHE_POPULATED"}
+
+
+def test_the_items_of_a_map_task_are_evicted_too(run, remote, hydraflyte):
+    original = run(cached_flows.squares, xs=[11, 12])
+
+    evicted = json.loads(hydraflyte("executions", "evict-cache", original.id.name, "--json").stdout)["evicted"]
+    unknown = hydraflyte("executions", "evict-cache", original.id.name, "--node", "n9")
+
+    assert len(evicted) == 2
+    assert "has no node 'n9'" in unknown.stderr
+    again = run(cached_flows.squares, xs=[11, 12])
+    resources = again.node_executions["n0"].task_executions[0].closure.metadata.external_resources
+    assert [resource.cache_status for resource in resources] == [3, 3]  # CACHE_POPULATED
