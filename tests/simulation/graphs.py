@@ -6,7 +6,7 @@ The one rule: what is drawn depends on the generator and the wishes alone, so a 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
@@ -94,6 +94,11 @@ class Grower:
         spec = DynamicJobSpec(nodes=nodes, tasks=tasks, outputs=bind({"o0": ref(self.rng.choice(nodes).id)}))
         registered = Registered(launch_plans={entity_key(PLAN.identifier): PLAN})
         return compile_dynamic(spec, attempt, variables({"o0": INT}), registered)
+
+    def produced_by_name(self, attempt: AttemptId) -> CompiledWorkflowClosure:
+        """Return the same workflow whenever it is asked for the same attempt."""
+        other = replace(self, rng=random.Random(str(attempt)))
+        return other.produced(attempt)
 
     def _draw_tasks(self) -> list[TaskTemplate]:
         tasks = []
