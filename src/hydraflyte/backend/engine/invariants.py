@@ -7,6 +7,7 @@ calling what it checks.
 from __future__ import annotations
 
 from hydraflyte.backend.engine import admission
+from hydraflyte.backend.engine.failures import ErrorKind
 from hydraflyte.backend.engine.kinds import ARRAY_KINDS, END_NODE_ID, SLOT_KINDS, START_NODE_ID, NodeKind
 from hydraflyte.backend.engine.levels import level_of
 from hydraflyte.backend.engine.phases import (
@@ -77,6 +78,8 @@ def _check_attempts(node: NodeState, produced: frozenset[int]) -> None:
     assert numbers == list(range(first, first + len(numbers))), f"{about}, attempts {numbers}"
     assert not numbers or node.attempt == numbers[-1], f"{about}, attempt {node.attempt} of {numbers}"
     assert node.system_failures <= min(MAX_SYSTEM_FAILURES, len(numbers)), f"{about}, {node.system_failures} lost"
+    lost = [attempt for attempt in node.attempts[:-1] if attempt.failure and attempt.failure.kind is ErrorKind.SYSTEM]
+    assert node.system_failures == len(lost), f"{about}, {node.system_failures} of {len(lost)} lost attempts counted"
     for attempt in node.attempts[:-1]:
         is_replaceable = attempt.phase is TaskPhase.FAILED or attempt.attempt in produced
         assert is_replaceable, f"{about}, attempt {attempt.attempt} replaced but {attempt.phase}"
