@@ -69,12 +69,15 @@ class ImageConfig:
     def reference(self) -> str | None:
         """Return ``image:tag`` of the existing image to run in, or None for the stock image.
 
-        The target image, where one is named: it is built at other times, or by somebody else.
+        The target image, where one is named: it is built at other times, or by somebody else. Without a tag or digest
+        it is ``latest``, as for Docker.
         """
         name, tag = self.base_image, self.base_image_version
         if self.target_image is not None:
             name, tag = self.target_image, self.target_image_version
-        return name if name is None or tag is None else f"{name}:{tag}"
+        if name is None or (tag is None and ("@" in name or ":" in name.rpartition("/")[2])):
+            return name
+        return f"{name}:{tag or 'latest'}"
 
 
 @dataclass

@@ -89,7 +89,10 @@ def test_the_older_spelling_of_the_version_is_understood() -> None:
 
 def test_an_existing_image_is_named_with_its_tag() -> None:
     assert ImageConfig(base_image="ghcr.io/me/train", base_image_version="2").reference() == "ghcr.io/me/train:2"
-    assert ImageConfig(base_image="ghcr.io/me/train").reference() == "ghcr.io/me/train"
+    assert ImageConfig(base_image="ghcr.io/me/train").reference() == "ghcr.io/me/train:latest"
+    assert ImageConfig(base_image="host:5000/train").reference() == "host:5000/train:latest"
+    assert ImageConfig(base_image="host:5000/train:2").reference() == "host:5000/train:2"
+    assert ImageConfig(base_image="train@sha256:ab").reference() == "train@sha256:ab"
 
 
 @pytest.mark.parametrize(
