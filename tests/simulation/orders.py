@@ -1,8 +1,8 @@
 """Every legal order of the same events: which there are, and what each leads to.
 
-The world here has no clock and no chance: how an attempt, a child, a question to the catalog or a signal ends follows
-from its name. The one rule: an order is legal if each source tells its own events in order (a start before its end);
-between sources nothing is promised.
+Nothing here is left to chance, and nothing has a deadline: how an attempt, a child, a question to the catalog or a
+signal ends follows from its name. The one rule: an order is legal if each source tells its own events in order (a start
+before its end); between sources nothing is promised.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import LiteralMap
@@ -35,7 +36,7 @@ from hydraflyte.backend.engine.events import (
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.kinds import ARRAY_KINDS, NodeKind
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
-from hydraflyte.backend.engine.state import ExecutionPlan, ExecutionState, NodeState
+from hydraflyte.backend.engine.state import AttemptState, ExecutionPlan, ExecutionState, NodeState
 from hydraflyte.identifiers import AttemptId, NodeId
 
 BOOLEAN = 4  # flyteidl.core.SimpleType
@@ -82,7 +83,7 @@ def begin(plan: ExecutionPlan) -> Point:
 def tell(point: Point, source: str, rules: Rules) -> Point:
     """Return the point after ``source`` told its next event."""
     event, *later = point.untold[source]
-    step = machine.step(point.state, event, START)
+    step = machine.step(point.state, event, START + timedelta(seconds=len(point.told)))
     machine.check_invariants(step.state)
     untold = {**point.untold, source: tuple(later)}
     untold |= dict(_answers(step.state, step.commands, rules))
@@ -138,11 +139,31 @@ def assert_equal(one: ExecutionState, other: ExecutionState) -> None:
 
 
 def _node(state: ExecutionState, node_id: NodeId) -> NodeState | None:
-    """Return a node without what may depend on the order: which of several failures below it came last."""
+    """Return a node without what may depend on the order: instants, and which of several failures below came last."""
     node = state.nodes.get(node_id)
-    if node is None or node.failure is None or node.kind not in _KINDS_WITH_CHILDREN:
-        return node
-    return replace(node, failure=FAILURE)
+    if node is None:
+        return None
+    is_above_others = node.failure is not None and node.kind in _KINDS_WITH_CHILDREN
+    return replace(
+        node,
+        created_at=START,
+        updated_at=START,
+        queued_at=None if node.queued_at is None else START,
+        started_at=None if node.started_at is None else START,
+        ended_at=None if node.ended_at is None else START,
+        attempts=tuple(_attempt(attempt) for attempt in node.attempts),
+        failure=FAILURE if is_above_others else node.failure,
+    )
+
+
+def _attempt(attempt: AttemptState) -> AttemptState:
+    return replace(
+        attempt,
+        created_at=START,
+        updated_at=START,
+        started_at=None if attempt.started_at is None else START,
+        ended_at=None if attempt.ended_at is None else START,
+    )
 
 
 def _answers(
