@@ -589,6 +589,14 @@ MAPS = (
         inputs={"xs": [1, 2]},
     ),
     Case(
+        name="items know their index",
+        covers=("map: concurrency",),
+        workflow=parity_maps.items_know_their_index,
+        not_in_process="there is no index without a backend",
+        inputs={"xs": [7, 8]},
+        outputs={"o0": ["7 is item 0", "8 is item 1"]},
+    ),
+    Case(
         name="a map in a sub-workflow",
         covers=("map: concurrency",),
         workflow=parity_maps.in_a_sub_workflow,
@@ -748,6 +756,52 @@ ATTRIBUTES = (
     ),
 )
 
+SETTINGS = (
+    Case(
+        name="variables of the execution and of the task",
+        covers=("launch-plan node: settings handed down",),
+        workflow=parity_attempts.environment,
+        not_in_process="variables of the execution are set on the backend",
+        inputs={"name": "PARITY"},
+        settings={"envs": {"PARITY": "of the execution"}},
+        outputs={"o0": "of the execution", "o1": "of the task"},
+    ),
+    Case(
+        name="variables are handed down to child executions",
+        covers=("launch-plan node: settings handed down",),
+        workflow=parity_children.child_is_told,
+        not_in_process="variables of the execution are set on the backend",
+        inputs={"name": "PARITY"},
+        settings={"envs": {"PARITY": "of the parent"}},
+        outputs={"o0": "of the parent"},
+    ),
+    Case(
+        name="retries of the node count",
+        covers=("overrides: resources, image, retries, timeout, cache, name",),
+        workflow=parity_attempts.overridden_retries,
+        not_in_process="it says which attempt it was",
+        inputs={"x": 7},
+        outputs={"o0": "7 in attempt 2"},
+        attempts={"n0": (FAILED, FAILED, OK)},
+    ),
+    Case(
+        name="a gate that nobody answers",
+        covers=("timeouts", "gate: signal"),
+        workflow=parity_children.waits_in_vain,
+        inputs={"a": 1},
+        failure=Failure(code="RetriesExhausted|TimeoutExpired", message="", in_process=""),
+        nodes={"start-node": OK, "n0": "FAILED"},
+    ),
+    Case(
+        name="a task and a launch plan of another project",
+        covers=("cross-project references",),
+        workflow=parity_children.refers_to_another_project,
+        not_in_process="what is referred to is on the backend alone",
+        inputs={"x": 2},
+        outputs={"o0": 20},
+    ),
+)
+
 CACHE = (
     Case(
         name="a cached task without outputs",
@@ -757,4 +811,4 @@ CACHE = (
     ),
 )
 
-CONSTRUCTS = (*BRANCHES, *LEVELS, *CHILDREN, *DYNAMIC, *MAPS, *ATTEMPTS, *ATTRIBUTES, *CACHE)
+CONSTRUCTS = (*BRANCHES, *LEVELS, *CHILDREN, *DYNAMIC, *MAPS, *ATTEMPTS, *ATTRIBUTES, *SETTINGS, *CACHE)

@@ -274,7 +274,7 @@ VALUES = (
     ),
     Case(
         name="a path",
-        covers=("FlyteFile",),
+        covers=("pickle",),
         workflow=parity_values.paths,
         inputs=lambda folder: {"x": Path(written(folder, "in.txt", "at a path"))},
         outputs={"o0": "at a path"},

@@ -9,7 +9,9 @@ from flyteidl.core.execution_pb2 import WorkflowExecution
 from tests.acceptance.parity.cases import plain
 from tests.acceptance.parity.table import CASES
 
-pytestmark = [  # of flytekit's own code, while it runs in process
+pytestmark = [
+    pytest.mark.timeout(600),  # all executions begin together, and each waits for its turn
+    # of flytekit's own code, while it runs in process:
     pytest.mark.filterwarnings("ignore:The '__version__' attribute:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -58,11 +60,11 @@ def test_the_backend_fails_as_flytekit_does_in_process(suite, case, tmp_path):
 def test_nodes_have_the_ids_and_phases_of_a_cluster(suite, case):
     execution = suite.end_of(case)
 
-    assert suite.phases_of(execution) == case.nodes
+    assert suite.backend.phases_of(execution) == case.nodes
 
 
 @by_name(case for case in CASES if case.attempts is not None)
 def test_attempts_end_as_on_a_cluster(suite, case):
     execution = suite.end_of(case)
 
-    assert {name: suite.attempt_phases(execution, name) for name in case.attempts} == case.attempts
+    assert {name: suite.backend.attempt_phases(execution, name) for name in case.attempts} == case.attempts
