@@ -42,6 +42,10 @@ class PackagingError(HydraFlyteError):
     """The code bundle cannot be built, or cannot be imported when unpacked elsewhere."""
 
 
+class ImageError(HydraFlyteError):
+    """An image cannot be built, pushed, or found in its registry."""
+
+
 class RegistrationError(HydraFlyteError):
     """An entity was refused by the backend, or its version is taken by other content."""
 

@@ -1,0 +1,1 @@
+"""Images that tasks run in: looked up, appended to, or built, and always named by their digest."""
