@@ -83,8 +83,13 @@ def _overridden(
         )
         config = _with_places(config, open_parameters)
     config = apply_overrides(config, overrides)
-    fitted = fit_inputs(config, open_parameters)
     touched = {_first_key(override) for override in overrides}
+    decided = [
+        each
+        for each in open_parameters  # a whole config may have a key without a value for an input that has one
+        if whole in (None, each.name) or each.name in touched or each.name not in known
+    ]
+    fitted = fit_inputs(config, decided)
     return {
         name: value
         for name, value in fitted.values.items()
