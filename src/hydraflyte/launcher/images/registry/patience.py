@@ -1,0 +1,69 @@
+"""When to try again, how often, and how long to wait.
+
+One rule: only what may go better next time is tried again: lost connections, 429 and the server's own troubles. Pure
+but for the pause, which is an argument.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hydraflyte.errors import ImageError
+
+PASSING_STATUSES = frozenset({429, 500, 502, 503, 504})
+_T = TypeVar("_T")
+
+
+class Interrupted(Exception):
+    """A request that may go better next time.
+
+    Args:
+        error: what to raise when there is no next time.
+        wait_s: how long the registry asked to wait, or ``None``.
+    """
+
+    def __init__(self, error: ImageError, *, wait_s: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a registry is waited for.
+
+    Attributes:
+        attempts: how often a request is sent at most.
+        first_pause_s: pause before the second attempt; each further one is twice as long.
+        longest_pause_s: no pause is longer, even where the registry asks for more.
+        connect_s: time for making a connection.
+        silence_s: how long a registry may say nothing in the middle of a request.
+        pause: waits.
+    """
+
+    attempts: int = 4
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 30.0
+    connect_s: float = 10.0
+    silence_s: float = 120.0
+    pause: Callable[[float], None] = time.sleep
+
+    def attempt(self, action: Callable[[], _T]) -> _T:
+        """Return what ``action`` returns, after as many attempts as it takes.
+
+        Raises:
+            ImageError: it was interrupted too often, or raised one itself.
+        """
+        for number in range(1, self.attempts):
+            try:
+                return action()
+            except Interrupted as interrupted:
+                wished_s = interrupted.wait_s or self.first_pause_s * 2 ** (number - 1)
+                self.pause(min(wished_s, self.longest_pause_s))
+        try:
+            return action()
+        except Interrupted as interrupted:
+            raise interrupted.error from interrupted
