@@ -114,6 +114,10 @@ class BackendUnavailableError(HydraFlyteError):
     """No backend answers at the endpoint."""
 
 
+class LoginError(BackendUnavailableError):
+    """The backend asks who this is, and no token can be had."""
+
+
 class BackendStartError(HydraFlyteError):
     """The embedded backend cannot start: port taken, home not writable, another backend on the same home."""
 

@@ -6,9 +6,10 @@ none runs. Opens no connection itself and imports no gRPC.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from flytekit.configuration import PlatformConfig
 
 _ADDRESS = re.compile(r"(dns:///)?(?P<host>\[[0-9a-fA-F:]+\]|[^/:]+)(:(?P<port>\d+))?")
+_UNNAMED = ""
+_ADDRESS_VARIABLE = "FLYTE_PLATFORM_URL"
+"""Where flytekit takes the address from; its other variables, such as FLYTE_CREDENTIALS_CLIENT_ID, say who calls."""
 _LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|\[?::1\]?")
 
 
@@ -63,7 +67,8 @@ def resolve_endpoint(setting: str, insecure: bool | None, environ: Mapping[str, 
         return _embedded(environ)
     if setting == "auto":
         found = client_config_of_other_tools(environ)
-        assert found is not None, "else the embedded backend is meant"
+        if found is None:
+            return _from_environment(insecure)
         return _from_config_file(found, insecure, "endpoint=auto")
     path = Path(setting).expanduser()
     if not setting.startswith("dns:") and (path.exists() or path.suffix in (".yaml", ".yml", ".ini", ".config")):
@@ -79,7 +84,9 @@ def means_embedded(setting: str, environ: Mapping[str, str]) -> bool:
     if setting != "auto":
         return setting == "embedded"
     found = client_config_of_other_tools(environ)
-    return found is None or found.absolute() == Home.resolve(None, environ).client_config
+    if found is None:
+        return not environ.get(_ADDRESS_VARIABLE)
+    return found.absolute() == Home.resolve(None, environ).client_config
 
 
 def client_config_of_other_tools(environ: Mapping[str, str]) -> Path | None:
@@ -111,36 +118,41 @@ def _embedded(environ: Mapping[str, str]) -> Endpoint:
     return endpoint_of(ensure_backend(environ=environ).running)
 
 
-def _from_address(address: str, insecure: bool | None) -> Endpoint:
-    from flytekit.configuration import PlatformConfig
+def _from_environment(insecure: bool | None) -> Endpoint:
+    from flytekit.configuration.internal import Platform
 
+    wanted = Platform.INSECURE.read() if insecure is None else insecure
+    return _from_address(str(Platform.URL.read()), wanted, f"{_ADDRESS_VARIABLE} (endpoint=auto)")
+
+
+def _from_address(address: str, insecure: bool | None, origin: str | None = None) -> Endpoint:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise ConfigError(
-            f"hydra.launcher.endpoint={address!r} is neither an address nor the path of an existing file.",
+            f"{origin or 'hydra.launcher.endpoint'}={address!r} is neither an address nor the path of a file.",
             hint="give host:port, dns:///host, the path of a Flyte client config file, or embedded.",
         )
     plain = _LOOPBACK.fullmatch(match["host"]) is not None if insecure is None else insecure
     bare = address.removeprefix("dns:///")
-    platform = PlatformConfig(endpoint=bare, insecure=plain)
-    return _over_network(platform, address, f"hydra.launcher.endpoint={address}")
+    platform = replace(_platform(Path(os.devnull)), endpoint=bare, insecure=plain)
+    return _over_network(platform, address, origin or f"hydra.launcher.endpoint={address}")
 
 
 def _from_config_file(path: Path, insecure: bool | None, origin: str) -> Endpoint:
-    from dataclasses import replace
-
-    from flytekit.configuration import PlatformConfig
-    from flytekit.configuration.file import ConfigFile
-
     if not path.is_file():
         raise ConfigError(
             f"The Flyte client config {path} ({origin}) does not exist.",
             hint="correct the path (hydra.launcher.endpoint, or FLYTECTL_CONFIG), or set "
             "hydra.launcher.endpoint=embedded.",
         )
-    file = ConfigFile(str(path))
-    platform = PlatformConfig.auto(file)
-    if not _names_endpoint(file):
+    try:
+        platform = _platform(path)
+    except (TypeError, AttributeError, ValueError, OSError) as error:  # what flytekit's reading of any YAML ends in
+        raise ConfigError(
+            f"The Flyte client config {path} ({origin}) cannot be read: {error}",
+            hint="it is a YAML file with `admin: {endpoint: dns:///host}`; see `hydraflyte config` for one that works.",
+        ) from error
+    if platform.endpoint == _UNNAMED:
         raise ConfigError(
             f"The Flyte client config {path} ({origin}) names no admin.endpoint.",
             hint="add `admin: {endpoint: dns:///host}` to it, or set hydra.launcher.endpoint.",
@@ -150,10 +162,15 @@ def _from_config_file(path: Path, insecure: bool | None, origin: str) -> Endpoin
     return _over_network(platform, platform.endpoint, f"{path} ({origin})")
 
 
-def _names_endpoint(file: object) -> bool:
+def _platform(file: Path) -> PlatformConfig:
+    """Return what a client config file and flytekit's environment variables say; the variables win."""
+    from flytekit.configuration import PlatformConfig
+    from flytekit.configuration.file import ConfigFile
     from flytekit.configuration.internal import Platform
 
-    return bool(Platform.URL.read(file))
+    parsed = ConfigFile(str(file))
+    endpoint = Platform.URL.read(parsed) or _UNNAMED
+    return replace(PlatformConfig.auto(parsed), endpoint=endpoint)
 
 
 def _over_network(platform: PlatformConfig, target: str, origin: str) -> Endpoint:

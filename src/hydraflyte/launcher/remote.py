@@ -1,8 +1,7 @@
 """The Flyte API as the launcher needs it: a small Protocol and its adapter over gRPC.
 
 flyteidl messages in, flyteidl messages out, and ``HydraFlyteError`` for everything that goes wrong. flytekit builds
-the channel and authenticates; its own client is not used because it sends every failing call four times. A
-launcher never opens a browser: sessions that need one have to be there already. Knows nothing of Hydra.
+the channel; its own client is not used because it sends every failing call four times. Knows nothing of Hydra.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
@@ -23,8 +22,9 @@ from flyteidl.core import identifier_pb2, literals_pb2
 from flyteidl.service import admin_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc
 from google.protobuf.message import Message
 
-from hydraflyte.errors import BackendRefusedError, BackendUnavailableError, HydraFlyteError
+from hydraflyte.errors import BackendRefusedError, BackendUnavailableError, HydraFlyteError, LoginError
 from hydraflyte.launcher.endpoint import Endpoint
+from hydraflyte.launcher.login import LOGIN_FAILURES, open_channel
 
 CALL_TIMEOUT_S = 9.0
 """Longest wait for an answer; an endpoint that is not there is reported in less than 10 s."""
@@ -159,7 +159,7 @@ class GrpcFlyteClient:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._channel = _open_channel(endpoint)
+        self._channel = open_channel(endpoint, list(_CHANNEL_OPTIONS))
         self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._data = dataproxy_pb2_grpc.DataProxyServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
 
@@ -309,62 +309,14 @@ class GrpcFlyteClient:
             return rpc(request, timeout=timeout_s)
         except grpc.RpcError as error:
             raise _as_our_own(error, self._endpoint) from error
-
-
-def _open_channel(endpoint: Endpoint) -> grpc.Channel:
-    options = list(_CHANNEL_OPTIONS)
-    if endpoint.platform is None:
-        return grpc.insecure_channel(endpoint.target, options=options)
-    from flytekit.clients import auth_helper
-
-    channel = auth_helper.get_channel(endpoint.platform, options=options)
-    channel = auth_helper.upgrade_channel_to_proxy_authenticated(endpoint.platform, channel)
-    if _needs_browser(endpoint):
-        return grpc.intercept_channel(channel, _StoredSession(endpoint.platform.endpoint))
-    channel = auth_helper.upgrade_channel_to_authenticated(endpoint.platform, channel)
-    return cast(grpc.Channel, channel)  # flytekit has no types
-
-
-def _needs_browser(endpoint: Endpoint) -> bool:
-    mode = getattr(endpoint.platform, "auth_mode", None)
-    name = str(getattr(mode, "name", mode) or "").upper()
-    return name in ("", "PKCE", "STANDARD")
-
-
-class _CallDetails(NamedTuple):
-    method: str
-    timeout: float | None
-    metadata: list[tuple[str, str]]
-    credentials: grpc.CallCredentials | None
-    wait_for_ready: bool | None
-    compression: grpc.Compression | None
-
-
-class _StoredSession(grpc.UnaryUnaryClientInterceptor):
-    """Adds the session that an earlier, interactive login left behind, if there is one. Logs nobody in."""
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-        self._authorization: str | None = None
-
-    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:  # Any: gRPC's
-        call = continuation(client_call_details, request)
-        if self._authorization is None and call.code() is grpc.StatusCode.UNAUTHENTICATED:
-            self._authorization = _stored_authorization(self._host)
-            if self._authorization:
-                return continuation(self._with_session(client_call_details), request)
-        return call
-
-    def _with_session(self, details: Any) -> _CallDetails:  # Any: gRPC's
-        metadata = [*(details.metadata or ()), ("authorization", self._authorization or "")]
-        return _CallDetails(details.method, details.timeout, metadata, details.credentials, None, None)
-
-
-def _stored_authorization(host: str) -> str:
-    from flytekit.clients.auth.keyring import KeyringStore
-
-    credentials = KeyringStore.retrieve(host)
-    return f"Bearer {credentials.access_token}" if credentials is not None else ""
+        except LOGIN_FAILURES as error:  # those of a proxy come through flytekit's own interceptor
+            if self._endpoint.platform is None or not self._endpoint.platform.proxy_command:
+                raise
+            raise LoginError(
+                f"The proxy before {self._endpoint.target} ({self._endpoint.origin}) asks who this is, and the login "
+                f"failed: {error}",
+                hint="run admin.proxyCommand of the Flyte client config by hand: it has to print a token.",
+            ) from error
 
 
 def _as_our_own(error: grpc.RpcError, endpoint: Endpoint) -> HydraFlyteError:
@@ -379,8 +331,7 @@ def _as_our_own(error: grpc.RpcError, endpoint: Endpoint) -> HydraFlyteError:
     if code in _LOCKED_OUT:
         return BackendUnavailableError(
             f"The Flyte backend at {where} does not let this user in: {code.name}, {details}",
-            hint="a launcher opens no browser: log in once with another client (`pyflyte get project`), or name an "
-            "authType with ClientSecret or ExternalCommand in the Flyte client config.",
+            hint="ask whoever runs the backend what this user may do; the Flyte client config names the user.",
         )
     return BackendRefusedError(
         f"The Flyte backend at {where} refused: {code.name}, {details}",

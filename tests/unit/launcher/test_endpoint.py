@@ -81,5 +81,41 @@ def test_a_config_file_without_an_endpoint_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_address_that_is_none_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="neither an address nor the path of an existing file"):
+    with pytest.raises(ConfigError, match="neither an address nor the path of a file"):
         resolve_endpoint("http://flyte.example.org", None, {})
+
+
+def test_the_environment_may_name_the_backend_where_no_file_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYTE_PLATFORM_URL", "flyte.example.org:443")
+    monkeypatch.setenv("FLYTE_CREDENTIALS_CLIENT_ID", "ci")
+    environ = {"HOME": str(tmp_path), "FLYTE_PLATFORM_URL": "flyte.example.org:443"}
+
+    endpoint = resolve_endpoint("auto", None, environ)
+
+    assert not means_embedded("auto", environ)
+    assert endpoint.target == "flyte.example.org:443"
+    assert endpoint.origin == "FLYTE_PLATFORM_URL (endpoint=auto)"
+    assert endpoint.insecure is False
+    assert endpoint.platform is not None
+    assert endpoint.platform.client_id == "ci"
+
+
+def test_the_environment_says_who_calls_an_address_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYTE_CREDENTIALS_CLIENT_ID", "ci")
+    monkeypatch.setenv("FLYTE_CREDENTIALS_AUTH_MODE", "ClientSecret")
+
+    platform = resolve_endpoint("dns:///flyte.example.org", None, {}).platform
+
+    assert platform is not None
+    assert (platform.endpoint, platform.client_id, platform.auth_mode) == ("flyte.example.org", "ci", "ClientSecret")
+
+
+@pytest.mark.parametrize("text", ["admin:\n", "admin: 7\n", "- admin\n", "admin: {endpoint: 7}\n"])
+def test_a_config_file_of_another_form_is_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=r"config\.yaml \(endpoint=.*\) (cannot be read|names no admin\.endpoint)"):
+        resolve_endpoint(str(path), None, {})
