@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from hydraflyte import __version__
-from hydraflyte.cli import backend, clean, doctor, executions, notifications, schedules, secrets, sweeps
+from hydraflyte.cli import backend, clean, doctor, executions, init, notifications, schedules, secrets, sweeps
 from hydraflyte.errors import HydraFlyteError
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     backend.add_verbs(verbs)
     doctor.add_verbs(verbs)
     clean.add_verbs(verbs)
+    init.add_verbs(verbs)
     executions.add_verbs(verbs)
     sweeps.add_verbs(verbs)
     schedules.add_verbs(verbs)
