@@ -132,7 +132,7 @@ def buildah(tools_folder: Path) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def docker(tools_folder: Path) -> Iterator[Engine]:
-    """A Docker daemon; ``DOCKER_HOST`` of its environment names its socket. Containers get no network, or the host's."""
+    """A Docker daemon; ``DOCKER_HOST`` of its environment names its socket. Its containers have no bridge."""
     require("dockerd", "docker", "runc")
     folder = tools_folder / "docker"
     (folder / "client").mkdir(parents=True)
