@@ -159,6 +159,13 @@ def docker(tools_folder: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
+def shell_image(registry: str) -> str:
+    """Reference of a tiny image in ``registry``: a shell and little else, for Dockerfiles with a RUN. 1 MB."""
+    require("busybox")
+    return push_image(registry, "base/shell", "1", layers=[_shell_layer()], environment=["PATH=/bin"])
+
+
+@pytest.fixture(scope="session")
 def base_image(registry: str) -> str:
     """Reference of a small image in ``registry``: this Python with its library, and a shell. 30 MB compressed."""
     require("busybox")
@@ -266,20 +273,30 @@ def _python_layer() -> bytes:
             tar.add(path, arcname=str(path))
         tar.add(library, arcname=str(library), filter=_needed)
         tar.add("/etc/ld.so.cache")
-        busybox = find_tool("busybox")
-        assert busybox is not None
-        tar.add(busybox, arcname="bin/busybox")
-        for command in _BUSYBOX_COMMANDS.split():
-            _add_link(tar, f"bin/{command}", "busybox")
+        _add_shell(tar)
         for name in ("python", "python3", interpreter.name):
             _add_link(tar, f"usr/local/bin/{name}", str(interpreter))
-        _add_file(tar, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
-        _add_folder(tar, "root", 0o700)
-        _add_folder(tar, "tmp", 0o1777)
-        _add_folder(tar, "dev", 0o755)
-        _add_folder(tar, "proc", 0o755)
         tar.close()
         return stream.getvalue()
+
+
+def _shell_layer() -> bytes:
+    with io.BytesIO() as stream, tarfile.open(fileobj=stream, mode="w", dereference=True) as tar:
+        _add_shell(tar)
+        tar.close()
+        return stream.getvalue()
+
+
+def _add_shell(tar: tarfile.TarFile) -> None:
+    """Add what every image needs: busybox under the names of its commands, a user, and the usual folders."""
+    busybox = find_tool("busybox")
+    assert busybox is not None
+    tar.add(busybox, arcname="bin/busybox")
+    for command in _BUSYBOX_COMMANDS.split():
+        _add_link(tar, f"bin/{command}", "busybox")
+    _add_file(tar, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
+    for name, mode in {"root": 0o700, "tmp": 0o1777, "dev": 0o755, "proc": 0o755}.items():
+        _add_folder(tar, name, mode)
 
 
 def _packages_layer(distribution: str) -> bytes:

@@ -12,7 +12,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from hydraflyte.errors import ConfigError
 from hydraflyte.launcher.files import FileSet
+from hydraflyte.launcher.images.registry.names import parse_image
 
 DEFAULT_TIMEOUT_S = 3600.0
 
@@ -84,6 +86,10 @@ class BuildRequest:
         is_insecure: whether the registry may be spoken to in plain text, or with a certificate nobody vouches for;
             ``None``: where it is on this machine.
         timeout_s: the builder is stopped after that long.
+
+    Raises:
+        ConfigError: on construction, when the image would be built on itself.
+        ImageError: on construction, when a name is no image name.
     """
 
     target: Target
@@ -98,6 +104,15 @@ class BuildRequest:
     name: str | None = None
     is_insecure: bool | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S
+
+    def __post_init__(self) -> None:
+        target = parse_image(self.target.reference)
+        base = None if self.base is None else parse_image(self.base)
+        if base is not None and (base.repository, base.reference) == (target.repository, target.reference):
+            raise ConfigError(
+                f"The {self.title} would be built on itself: base and target are both {self.target.reference}.",
+                hint="give target_image or target_image_version another name than the base image has.",
+            )
 
     @property
     def title(self) -> str:
