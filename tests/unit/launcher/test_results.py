@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from hydraflyte.launcher.records.results import ResultRow, to_csv, to_json, to_parquet, write_results
 
@@ -38,16 +43,44 @@ def test_json_keeps_the_trees_and_is_strict() -> None:
     assert second["duration_s"] is None
 
 
-def test_parquet_takes_columns_of_mixed_kinds() -> None:
+@pytest.mark.parametrize(
+    ("values", "column", "kind"),
+    [
+        pytest.param([1, "a"], ["1", "a"], "string", id="of mixed kinds"),
+        pytest.param([1, None], [1, None], "int64", id="of whole numbers"),
+        pytest.param([1, 0.5], [1.0, 0.5], "double", id="of numbers"),
+        pytest.param([math.inf, 0.5], [math.inf, 0.5], "double", id="of numbers that JSON does not know"),
+        pytest.param([2**70, 1], ["1180591620717411303424", "1"], "string", id="of numbers beyond 64 bits"),
+        pytest.param([True, False], [True, False], "bool", id="of truths"),
+        pytest.param(["2026-01-01", "a\nb"], ["2026-01-01", "a\nb"], "string", id="of texts that look like dates"),
+        pytest.param([[1, 2], []], [[1, 2], []], "list<item: int64>", id="of lists"),
+        pytest.param([[1, "a"], [2]], ['[1, "a"]', "[2]"], "string", id="of lists of mixed kinds"),
+        pytest.param([None, None], [None, None], "string", id="without values"),
+    ],
+)
+def test_parquet_takes_columns(values: list[object], column: list[object], kind: str) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    rows = [ResultRow(number=n, overrides=(), phase="SUCCEEDED", outputs={"o0": v}) for n, v in enumerate([1, "a"])]
+    rows = [ResultRow(number=n, overrides=(), phase="SUCCEEDED", outputs={"o0": v}) for n, v in enumerate(values)]
 
     table = pyarrow.parquet.read_table(pyarrow.BufferReader(to_parquet(rows)))
 
-    assert table["outputs.o0"].to_pylist() == ["1", "a"]
+    assert table["outputs.o0"].to_pylist() == column
+    assert str(table.schema.field("outputs.o0").type).replace("element", "item") == kind
     assert table["job"].to_pylist() == [0, 1]
+
+
+def test_parquet_is_written_without_importing_pandas() -> None:
+    program = (
+        "import sys; from hydraflyte.launcher.records.results import ResultRow, to_parquet;"
+        "to_parquet([ResultRow(number=0, overrides=('lr=1',), phase='SUCCEEDED', outputs={'o0': 0.5})]);"
+        "print('pandas' in sys.modules)"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "False\n"
 
 
 def test_rows_are_written_in_the_order_of_the_jobs(tmp_path: Path) -> None:

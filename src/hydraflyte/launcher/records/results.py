@@ -13,6 +13,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -111,12 +112,47 @@ def to_parquet(rows: Sequence[ResultRow]) -> bytes:
 def _array(values: list[Any]) -> Any:  # Any: pyarrow has no types
     import pyarrow
 
-    if all(value is None for value in values):
-        return pyarrow.array(values, type=pyarrow.string())
-    try:
-        return pyarrow.array(values)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError):
-        return pyarrow.array([None if value is None else str(_cell(value)) for value in values])
+    kind = _arrow_type(values)
+    if kind is not None:
+        try:
+            return _read_array(values, kind)
+        except ValueError:  # nan and inf, which JSON does not know; numbers beyond 64 bits
+            with suppress(pyarrow.ArrowInvalid, OverflowError):
+                return pyarrow.array(values, type=kind)
+    return _read_array([None if value is None else str(_cell(value)) for value in values], pyarrow.string())
+
+
+def _read_array(values: list[Any], kind: Any) -> Any:  # Any: pyarrow has no types
+    """Return the values as an array. ``pyarrow.array`` would import pandas, for a second: the reader of JSON does not."""
+    import pyarrow.json
+
+    lines = "".join(json.dumps({"_": value}, allow_nan=False) + "\n" for value in values).encode()
+    table = pyarrow.json.read_json(
+        io.BytesIO(lines),
+        read_options=pyarrow.json.ReadOptions(block_size=len(lines) + 1),
+        parse_options=pyarrow.json.ParseOptions(explicit_schema=pyarrow.schema([("_", kind)])),
+    )
+    return table.column(0)
+
+
+def _arrow_type(values: list[Any]) -> Any:  # Any: pyarrow has no types
+    """Return the type that all the values have, but for those that are missing; None if there is none."""
+    import pyarrow
+
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, list) for value in present):
+        item = _arrow_type([item for value in present for item in value])
+        return None if item is None else pyarrow.list_(item)
+    types = {type(value) for value in present}
+    if types <= {str}:
+        return pyarrow.string()
+    by_types = {
+        frozenset({bool}): pyarrow.bool_(),
+        frozenset({int}): pyarrow.int64(),
+        frozenset({float}): pyarrow.float64(),
+        frozenset({int, float}): pyarrow.float64(),
+    }
+    return by_types.get(frozenset(types))
 
 
 def _columns(rows: Sequence[ResultRow]) -> list[str]:
