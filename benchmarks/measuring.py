@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -62,6 +63,13 @@ def backend(*options: str) -> Iterator[dict[str, Any]]:
 def environment_without_flyte() -> dict[str, str]:
     """Return this process's environment without what would lead a client to another backend."""
     return {name: text for name, text in os.environ.items() if name not in ("FLYTECTL_CONFIG", "HYDRAFLYTE_HOME")}
+
+
+def memory_mb(pid: int, kind: str) -> float:
+    """Return the process's memory in MiB: ``Rss``, or ``Pss``, which shares out what is shared. Linux only."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    match = re.search(rf"^{kind}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) / 1024 if match else 0.0
 
 
 def report(name: str, figures: Mapping[str, Any]) -> None:

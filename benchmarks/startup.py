@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from measuring import backend, environment_without_flyte, report, summary, timed
+from measuring import backend, environment_without_flyte, memory_mb, report, summary, timed
 
 STARTS = 9
 IDLE_S = 10
@@ -80,12 +79,6 @@ def cpu_s(processes: list[int]) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(pid: int, kind: str) -> float:
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    match = re.search(rf"^{kind}:\s+(\d+) kB", text, re.MULTILINE)
-    return int(match[1]) / 1024 if match else 0.0
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def _array(values: list[Any]) -> Any:  # Any: pyarrow has no types
 
 
 def _read_array(values: list[Any], kind: Any) -> Any:  # Any: pyarrow has no types
-    """Return the values as an array. ``pyarrow.array`` would import pandas, for a second: the reader of JSON does not."""
+    """Return the values as an array, by the reader of JSON: ``pyarrow.array`` imports pandas, which takes a second."""
     import pyarrow.json
 
     lines = "".join(json.dumps({"_": value}, allow_nan=False) + "\n" for value in values).encode()
