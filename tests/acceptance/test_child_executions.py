@@ -8,7 +8,7 @@ import nested_flows
 import pytest
 from flyteidl.core.execution_pb2 import NodeExecution, WorkflowExecution
 from flytekit import Options
-from flytekit.models.common import Labels
+from flytekit.models.common import Annotations, Labels, RawOutputDataConfig
 
 MODE_CHILD_WORKFLOW = 4
 
@@ -90,14 +90,32 @@ def test_a_short_name_is_kept(start, remote):
     assert child_of(remote, execution, "n0").id.name == f"{execution.id.name}-n0-0"
 
 
-def test_labels_and_the_environment_are_handed_down(start, remote):
-    options = Options(labels=Labels({"team": "blue"}))
+def test_the_settings_of_an_execution_are_handed_down(start, remote, tmp_path):
+    options = Options(
+        labels=Labels({"team": "blue"}),
+        annotations=Annotations({"example.org/why": "a test"}),
+        raw_output_data_config=RawOutputDataConfig(f"file://{tmp_path}"),
+        max_parallelism=3,
+    )
 
-    execution = start(nested_flows.asks_a_child, inputs={"name": "COLOUR"}, options=options, envs={"COLOUR": "green"})
+    execution = start(
+        nested_flows.asks_a_child,
+        inputs={"name": "COLOUR"},
+        options=options,
+        envs={"COLOUR": "green"},
+        overwrite_cache=True,
+        interruptible=True,
+    )
     execution = remote.wait(execution)
+    spec = child_of(remote, execution, "n0").spec
 
     assert execution.outputs == {"o0": "green"}
-    assert child_of(remote, execution, "n0").spec.labels.values == {"team": "blue"}
+    assert spec.labels.values == {"team": "blue"}
+    assert spec.annotations.values == {"example.org/why": "a test"}
+    assert spec.raw_output_data_config.output_location_prefix == f"file://{tmp_path}"
+    assert spec.max_parallelism == 3
+    assert spec.overwrite_cache
+    assert spec.interruptible
 
 
 def test_the_error_of_a_child_is_that_of_its_parent(run):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import warnings
@@ -12,6 +11,7 @@ import pytest
 from flytekit.clients.friendly import SynchronousFlyteClient
 from flytekit.remote import FlyteRemote
 from snippets import REPOSITORY
+from tests.named_tests import source_of
 
 from hydraflyte.backend.admin.handlers import SERVICES
 
@@ -39,20 +39,6 @@ def commands(command: object, path: tuple[str, ...] = ()) -> Iterator[str]:
         yield from commands(each, (*path, name))
     if not below:
         yield " ".join(path)
-
-
-def source_of(node_id: str) -> str | None:
-    """Return the text of a test with its decorators, or None if there is no such test."""
-    file, _, name = node_id.partition("::")
-    path = REPOSITORY / "tests" / file
-    if not path.is_file():
-        return None
-    text = path.read_text(encoding="utf-8")
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-            return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
-    return None
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)

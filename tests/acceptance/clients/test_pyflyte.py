@@ -102,7 +102,7 @@ def test_run_remote_takes_names_labels_and_environment(pyflyte_process, remote):
     assert execution.spec.max_parallelism == 2
 
 
-def test_register_takes_a_file_and_an_archive(pyflyte_process, remote, tmp_path):
+def test_register_takes_a_file(pyflyte_process, remote):
     pyflyte_process("register", "--version", "by-file", "client_flows.py")
 
     assert remote.fetch_launch_plan(name="client_flows.story", version="by-file").id.version == "by-file"

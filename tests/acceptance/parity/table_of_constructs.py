@@ -10,6 +10,7 @@ import parity_children
 import parity_dynamic
 import parity_levels
 import parity_maps
+from flytekit import Options
 from tests.acceptance.parity.cases import Case, Failure
 
 OK, FAILED, ABORTED, SKIPPED = "SUCCEEDED", "FAILED", "ABORTED", "SKIPPED"
@@ -765,6 +766,13 @@ SETTINGS = (
         inputs={"name": "PARITY"},
         settings={"envs": {"PARITY": "of the execution"}},
         outputs={"o0": "of the execution", "o1": "of the task"},
+    ),
+    Case(
+        name="nodes that may not run side by side",
+        covers=("max_parallelism",),
+        workflow=parity_attempts.side_by_side,
+        settings={"options": Options(max_parallelism=1)},
+        outputs={"o0": 0},
     ),
     Case(
         name="variables are handed down to child executions",

@@ -1,6 +1,7 @@
 """Retries of every kind, timeouts, overrides, checkpoints, decks, environments: what an attempt is told and leaves."""
 
 import datetime
+import itertools
 import os
 import signal
 import time
@@ -214,3 +215,21 @@ def four_at_once(folder: str) -> int:
             marks(folder=folder, name="d"),
         ]
     )
+
+
+@task
+def span(number: int) -> list[float]:
+    begun = time.time()
+    time.sleep(0.3)
+    return [begun, time.time()]
+
+
+@task
+def overlaps(spans: list[list[float]]) -> int:
+    in_order = sorted(spans)
+    return sum(later[0] < earlier[1] for earlier, later in itertools.pairwise(in_order))
+
+
+@workflow
+def side_by_side() -> int:
+    return overlaps(spans=[span(number=0), span(number=1), span(number=2)])
