@@ -155,6 +155,14 @@ class IgnoreRules:
                 return Rule(pattern=line.text, origin=layer.origin) if line.leaves_out else None
         return _default_rule(name, is_directory=is_directory)
 
+    def opinion(self, name: str, *, is_directory: bool) -> bool | None:
+        """Tell what the user's ignore files alone say: ``True`` keep it, ``False`` leave it out, ``None`` nothing."""
+        for layer in self.user:
+            line = layer.opinion(name, is_directory=is_directory)
+            if line is not None:
+                return not line.leaves_out
+        return None
+
     def keeps(self, name: str) -> bool:
         """Tell whether the user's ignore files say that the directory ``name`` is to be taken."""
         opinions = [layer.opinion(name, is_directory=True) for layer in self.user]

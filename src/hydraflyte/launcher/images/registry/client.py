@@ -37,10 +37,10 @@ _PIECE_BYTES = 256 * 1024
 class Registry:
     """One repository. Use :meth:`open`. May be used from several threads."""
 
-    def __init__(self, name: ImageName, transport: Transport, scopes: Scopes) -> None:
+    def __init__(self, name: ImageName, transport: Transport, *, writes: bool) -> None:
         self.name = name
         self._transport = transport
-        self._scopes = scopes
+        self._scopes: Scopes = frozenset({push(name.path) if writes else pull(name.path)})
 
     @staticmethod
     def open(
@@ -70,12 +70,16 @@ class Registry:
             environment=dict(os.environ) if environment is None else environment,
             patience=patience or Patience(),
         )
-        return Registry(name, transport, _scopes(name, writes=writes))
+        return Registry(name, transport, writes=writes)
 
     def sibling(self, repository: str, *, writes: bool = False) -> Registry:
         """Return another repository of the same registry, over the same connections and tokens."""
+        return Registry(parse_image(repository), self._transport, writes=writes)
+
+    def elsewhere(self, repository: str) -> Registry:
+        """Return a repository of another registry, to be read, with the same environment and patience."""
         name = parse_image(repository)
-        return Registry(name, self._transport, _scopes(name, writes=writes))
+        return Registry(name, self._transport.to(name), writes=False)
 
     @property
     def traffic(self) -> Traffic:
@@ -372,10 +376,6 @@ def cannot_write(path: Path, error: OSError) -> ImageError:
         f"{path} cannot be written: {error.strerror or error}.",
         hint=f"Free some space in {folder}, or set TMPDIR (now {tempfile.gettempdir()}) to a folder with more.",
     )
-
-
-def _scopes(name: ImageName, *, writes: bool) -> Scopes:
-    return frozenset({push(name.path) if writes else pull(name.path)})
 
 
 def _body(content: bytes) -> Body:

@@ -105,6 +105,7 @@ class Transport:
         self.traffic = Traffic()
         self._image = image
         self._patience = patience
+        self._environment = environment
         is_open = image.is_loopback if is_insecure is None else is_insecure
         trust = find_trust(image.host, environment, is_checked=not is_open)
         self._is_checked = trust.is_checked
@@ -131,6 +132,10 @@ class Transport:
     def host(self) -> str:
         """The registry's name, as images are named."""
         return self._image.host
+
+    def to(self, image: ImageName) -> Transport:
+        """Return a transport to another registry, which is trusted by its own merits."""
+        return Transport(image, is_insecure=None, environment=self._environment, patience=self._patience)
 
     def attempt(self, ask: Ask) -> requests.Response:
         """Return the answer to ``ask``, after as many attempts as it takes.

@@ -1,0 +1,265 @@
+"""The packages of a lock file as a layer, for the platform and the Python of the image that it is put on.
+
+uv resolves, or pip where this machine is of the same kind. Only wheels are taken: nothing of a package runs here. One
+rule: the layer depends on the lock file and the base, not on this machine. Pushes nothing.
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydraflyte.errors import ImageError
+from hydraflyte.launcher.images.below import PlatformImage
+from hydraflyte.launcher.images.building import Say
+from hydraflyte.launcher.images.layers import Entry, Layer, write_layer
+from hydraflyte.launcher.images.pythons import BasePython, find_python
+from hydraflyte.launcher.images.registry.client import Registry, cannot_write
+from hydraflyte.launcher.images.registry.manifests import Platform
+
+PACKAGES = "/opt/hydraflyte/packages"
+PROGRAMS = f"{PACKAGES}/bin"
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+_GLIBC_MINOR = 28  # Debian 10, RHEL 8, Ubuntu 20.04: what images of today have at least
+_OLDER_MANYLINUX = ("manylinux2014", "manylinux2010", "manylinux1")
+_SCRIPT = """#!{python}
+import sys
+
+from {module} import {first}
+
+sys.exit({call}())
+"""
+_SAID_LINES = 15
+_INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.MULTILINE)
+
+
+def lock_content(lock: Path) -> str:
+    """Return the digest of a lock file and of those that it includes.
+
+    Raises:
+        ImageError: one cannot be read.
+    """
+    hasher = hashlib.sha256()
+    waiting, seen = [lock], set()
+    while waiting:
+        path = waiting.pop(0)
+        if path in seen:
+            continue
+        seen.add(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ImageError(
+                f"The file with the dependencies {path} cannot be read: {error.strerror}.",
+                hint="Set dependencies to a uv.lock, requirements.txt or pylock.toml; the path counts from the script.",
+            ) from error
+        hasher.update(hashlib.sha256(content).digest())
+        if path.suffix == ".txt":
+            waiting += [path.parent / name for name in _INCLUDE.findall(content.decode(errors="replace"))]
+    return hasher.hexdigest()
+
+
+def build_dependencies(
+    lock: Path, registry: Registry, image: PlatformImage, scratch: Path, say: Say, *, timeout_s: float
+) -> Layer:
+    """Return the layer with the packages of ``lock`` for ``image``.
+
+    Args:
+        lock: ``uv.lock``, ``pylock.toml``, or requirements with any other name.
+        registry: where the layers of ``image`` are; read if its config does not tell the Python.
+        image: what the layer is put on.
+        scratch: a folder for the layer's file and what is needed on the way.
+        say: told what happens.
+        timeout_s: for the installer.
+
+    Raises:
+        ImageError: the image has no Python, or a package has no wheel for it.
+    """
+    python = find_python(registry, image)
+    say(f"installing {lock.name} for {image.platform}, Python {python.version}")
+    folder = Path(tempfile.mkdtemp(dir=scratch, prefix="packages-"))
+    _install(lock, image.platform, python, folder, timeout_s)
+    path = scratch / f"{folder.name}.tar.gz"
+    layer = write_layer(package_entries(folder, python.path), path, created_by=f"hydraflyte: packages of {lock.name}")
+    shutil.rmtree(folder)  # the disk may be small, and there may be another platform to come
+    return layer
+
+
+def package_entries(folder: Path, python: str) -> Iterator[Entry]:
+    """Yield what was installed into ``folder`` as it lies in the image; commands are started by its ``python``.
+
+    What an installer writes of itself and of this machine is left out or made neutral.
+    """
+    top = PACKAGES.strip("/")
+    for name, path in sorted(_files(folder)):
+        if (
+            name.startswith("bin/")
+            or name.endswith((".pyc", "/INSTALLER", "/REQUESTED", "/direct_url.json"))
+            or name == ".lock"
+        ):
+            continue
+        if name.endswith(".dist-info/RECORD"):
+            yield Entry(name=f"{top}/{name}", source=_neutral_record(path))
+        else:
+            yield Entry(name=f"{top}/{name}", source=path, is_executable=os.access(path, os.X_OK))
+    yield from _programs(folder, python)
+
+
+def _programs(folder: Path, python: str) -> Iterator[Entry]:
+    """Yield the commands: made anew from the entry points, else as they are, with the image's interpreter."""
+    top = PROGRAMS.strip("/")
+    made: dict[str, bytes] = {}
+    for file in sorted(folder.glob("*.dist-info/entry_points.txt")):
+        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
+        parser.optionxform = str  # type: ignore[assignment,method-assign]  # names of commands keep their case
+        parser.read_string(file.read_text(encoding="utf-8"))
+        if parser.has_section("console_scripts"):
+            for name, target in parser.items("console_scripts"):
+                made[name] = _script(target, python)
+    for path in sorted((folder / "bin").glob("*")):
+        if path.is_file() and path.name not in made:
+            made[path.name] = _with_interpreter(path.read_bytes(), python)
+    for name, content in made.items():
+        yield Entry(name=f"{top}/{name}", source=content, is_executable=True)
+
+
+def _script(target: str, python: str) -> bytes:
+    module, _, attribute = target.partition("[")[0].strip().partition(":")
+    call = attribute.strip()
+    return _SCRIPT.format(python=python, module=module.strip(), first=call.partition(".")[0], call=call).encode()
+
+
+def _with_interpreter(content: bytes, python: str) -> bytes:
+    first, newline, rest = content.partition(b"\n")
+    if first.startswith(b"#!") and b"python" in first:
+        return b"#!" + python.encode() + newline + rest
+    return content
+
+
+def _neutral_record(path: Path) -> bytes:
+    """Return a RECORD without what differs between machines and installers: commands and installers' own files."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name = line.partition(",")[0]
+        is_ours = name.startswith("../") or name.startswith("bin/") or name.endswith((".pyc", "/INSTALLER"))
+        if not is_ours and not name.endswith(("/REQUESTED", "/direct_url.json")):
+            kept.append(line)
+    return ("\n".join(sorted(kept)) + "\n").encode()
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            path = Path(directory, name)
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _install(lock: Path, platform: Platform, python: BasePython, into: Path, timeout_s: float) -> None:
+    if platform.os != "linux" or platform.architecture not in _ARCHITECTURES:
+        raise ImageError(
+            f"There are no wheels for {platform}.", hint="Dependencies can be put on linux/amd64 and linux/arm64 only."
+        )
+    uv = find_uv()
+    if uv is None:
+        _install_with_pip(lock, platform, python, into, timeout_s)
+        return
+    requirements = lock
+    if lock.name == "uv.lock":
+        requirements = into.with_suffix(".txt")
+        _run(
+            [uv, "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--format", "requirements-txt",
+             "--project", str(lock.parent), "--output-file", str(requirements)],
+            f"Reading {lock}", timeout_s,
+        )  # fmt: skip
+    _run(
+        [uv, "pip", "install", "--quiet", "--no-progress", "--target", str(into), "--only-binary", ":all:",
+         "--python", sys.executable, "--python-version", python.version,
+         "--python-platform", _uv_platform(platform, python), "--requirements", str(requirements)],
+        f"Installing the dependencies in {lock}", timeout_s,
+    )  # fmt: skip
+
+
+def find_uv() -> str | None:
+    """Return the uv beside this interpreter, or on PATH."""
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which("uv")
+
+
+def _uv_platform(platform: Platform, python: BasePython) -> str:
+    architecture = _ARCHITECTURES[platform.architecture]
+    return f"{architecture}-unknown-linux-musl" if python.is_musl else f"{architecture}-manylinux_2_{_GLIBC_MINOR}"
+
+
+def _install_with_pip(lock: Path, platform: Platform, python: BasePython, into: Path, timeout_s: float) -> None:
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if lock.suffix != ".txt" or sys.platform != "linux" or own != python.version:
+        raise ImageError(
+            f"{lock} cannot be installed for {platform} and Python {python.version} without uv: "
+            f"pip reads requirements alone, and takes this machine's system and Python {own} for the image's.",
+            hint="Install it: pip install 'hydraflyte[images]', or uv by itself.",
+        )
+    architecture = _ARCHITECTURES[platform.architecture]
+    if python.is_musl:
+        tags = [f"musllinux_1_{minor}_{architecture}" for minor in (2, 1)]
+    else:
+        tags = [f"manylinux_2_{minor}_{architecture}" for minor in range(_GLIBC_MINOR, 4, -1)]
+        tags += [f"{name}_{architecture}" for name in _OLDER_MANYLINUX]
+    _run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
+         "--no-compile", "--only-binary", ":all:", "--implementation", "cp", "--python-version", python.version,
+         *(f"--platform={tag}" for tag in tags), "--target", str(into), "--requirement", str(lock)],
+        f"Installing the dependencies in {lock}", timeout_s,
+    )  # fmt: skip
+
+
+def _run(command: Sequence[str], doing: str, timeout_s: float) -> None:
+    """Run an installer; its whole process group ends with it."""
+    try:
+        with tempfile.TemporaryFile() as output:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                child.wait(timeout_s)
+            except subprocess.TimeoutExpired as error:
+                raise ImageError(
+                    f"{doing} did not end within {timeout_s:g} s.",
+                    hint="Check the package index and your network, or raise the image's timeout.",
+                ) from error
+            finally:
+                _end(child)
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip().splitlines()[-_SAID_LINES:]
+    except OSError as error:
+        raise cannot_write(Path(tempfile.gettempdir(), "installer's output"), error) from error
+    if child.returncode != 0:
+        raise ImageError(f"{doing} failed:\n" + "\n".join(said), hint=_install_hint("\n".join(said)))
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _install_hint(said: str) -> str:
+    if "No space left" in said or "os error 28" in said:
+        return f"Free some space in {tempfile.gettempdir()}, or set TMPDIR to a folder with more."
+    if re.search(
+        r"no wheel|no usable wheel|only-binary|no matching|not found in the|--no-build|No solution", said, re.I
+    ):
+        return (
+            "A package must have a wheel for the image's platform and Python; "
+            "for one that has to be compiled, use a Dockerfile."
+        )
+    return "Run the installation by hand to see more; index and proxy settings of uv and pip are honoured."
