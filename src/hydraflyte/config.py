@@ -201,6 +201,13 @@ class LauncherConfig:
         default=None,
         metadata={"help": "name of the output that the sweeper is to compare, or a list of names; default: the output"},
     )
+    package: str | None = field(
+        default=None,
+        metadata={
+            "help": "write a versioned artifact to this file and touch no backend, as `hydraflyte package` does; "
+            "the standard Flyte package if its name ends in .tgz"
+        },
+    )
     dry_run: bool = field(default=False, metadata={"help": "print the plan and touch nothing"})
     workflow: WorkflowConfig = field(default_factory=WorkflowConfig, metadata={"help": "what is registered"})
     notifications: list[NotificationConfig] = field(default_factory=list, metadata={"help": "who is told what"})

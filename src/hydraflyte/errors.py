@@ -46,6 +46,14 @@ class ImageError(HydraFlyteError):
     """An image cannot be built, pushed, or found in its registry."""
 
 
+class ArtifactError(HydraFlyteError):
+    """A package file is damaged, holds what none may hold, or is of a later format; nothing of it was registered."""
+
+
+class ReproductionError(HydraFlyteError):
+    """An execution cannot be reproduced: its code, an input or its registration is gone."""
+
+
 class RegistrationError(HydraFlyteError):
     """An entity was refused by the backend, or its version is taken by other content."""
 

@@ -14,7 +14,19 @@ import sys
 from collections.abc import Sequence
 
 from hydraflyte import __version__
-from hydraflyte.cli import backend, clean, doctor, executions, init, notifications, schedules, secrets, sweeps
+from hydraflyte.cli import (
+    backend,
+    clean,
+    deliver,
+    doctor,
+    executions,
+    init,
+    notifications,
+    package,
+    schedules,
+    secrets,
+    sweeps,
+)
 from hydraflyte.errors import HydraFlyteError
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
@@ -78,6 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     executions.add_verbs(verbs)
     sweeps.add_verbs(verbs)
     schedules.add_verbs(verbs)
+    package.add_verbs(verbs)
+    deliver.add_verbs(verbs)
     secrets.add_verbs(verbs)
     notifications.add_verbs(verbs)
     return parser

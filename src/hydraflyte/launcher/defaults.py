@@ -21,7 +21,12 @@ from hydraflyte.launcher.jobs import LaunchRequest
 
 def default_inputs(request: LaunchRequest, parameters: Sequence[Parameter]) -> literals_pb2.LiteralMap:
     """Return the inputs that the program's own config has a fitting value for; the others are left out."""
-    fitted = fit_defaults(_own_config(request), parameters)
+    return fitting_inputs(_own_config(request), parameters)
+
+
+def fitting_inputs(config: DictConfig, parameters: Sequence[Parameter]) -> literals_pb2.LiteralMap:
+    """Return the inputs that a config, without the ``hydra`` node, has a fitting value for; the others are left out."""
+    fitted = fit_defaults(config, parameters)
     defaults = literals_pb2.LiteralMap()
     for name, value in fitted.values.items():
         try:

@@ -19,6 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from hydraflyte.config import ExecutionEnvironment, LauncherConfig
 from hydraflyte.errors import HydraFlyteError
+from hydraflyte.launcher.artifacts.making import make_package
 from hydraflyte.launcher.defaults import default_inputs
 from hydraflyte.launcher.discover import discover
 from hydraflyte.launcher.endpoint import Endpoint, means_embedded, resolve_endpoint
@@ -79,6 +80,12 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
         return run_jobs_here(request, jobs)
     if settings.dry_run:
         return _plan_only(request, settings, jobs, report)
+    if settings.package is not None:
+        source = discover(request.task_function, workflow_name=settings.workflow.name)
+        make_package(
+            Launch(request=request, settings=settings, jobs=jobs, source=source, report=report), Path(settings.package)
+        )
+        return _close_without_result(request, jobs, f"package={settings.package}")
     return _launch_remotely(request, settings, jobs, report)
 
 

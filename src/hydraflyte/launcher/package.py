@@ -20,9 +20,12 @@ from hydraflyte.errors import PackagingError
 from hydraflyte.launcher.files import BundledFile, FileSet, collect_files, read_chunks
 from hydraflyte.launcher.proof import TaskLoad, prove_importable
 
-__all__ = ["CodeBundle", "FileSet", "TaskLoad", "build_bundle", "collect_files", "prove_importable"]
+__all__ = [
+    "MTIME", "CodeBundle", "FileSet", "StoredGzip", "TaskLoad", "build_bundle", "collect_files", "prove_importable",
+]  # fmt: skip
 
-_MTIME = 315532800  # 1980-01-01T00:00:00Z, the earliest that zip importers accept; flytekit uses it too
+MTIME = 315532800
+"""1980-01-01T00:00:00Z, the earliest that zip importers accept; flytekit uses it too."""
 _BLOCK = 65535  # the most that one stored deflate block can hold (RFC 1951, 3.2.4)
 
 
@@ -73,7 +76,7 @@ def build_bundle(files: FileSet, into: Path) -> CodeBundle:
         into.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=into, suffix=".part", delete=False) as part:
             try:
-                sink = _StoredGzip(part)
+                sink = StoredGzip(part)
                 _write_tar(files, sink)
                 digest, size = sink.finish()
             except BaseException:
@@ -89,7 +92,7 @@ def build_bundle(files: FileSet, into: Path) -> CodeBundle:
     return CodeBundle(path=path, digest_md5=digest, size_bytes=size, files=files)
 
 
-class _StoredGzip:
+class StoredGzip:
     """A writable that wraps what it gets into a gzip file with stored blocks, and digests the result."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -129,7 +132,7 @@ class _StoredGzip:
         self._size += len(data)
 
 
-def _write_tar(files: FileSet, sink: _StoredGzip) -> None:
+def _write_tar(files: FileSet, sink: StoredGzip) -> None:
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as archive:  # type: ignore[call-overload]  # only write and tell are needed
         for file in files.files:
             if file.link_target is None:
@@ -142,7 +145,7 @@ def _write_tar(files: FileSet, sink: _StoredGzip) -> None:
 
 def _entry(file: BundledFile) -> tarfile.TarInfo:
     info = tarfile.TarInfo(file.name)
-    info.mtime = _MTIME
+    info.mtime = MTIME
     info.mode = 0o755 if file.is_executable else 0o644
     if file.link_target is not None:
         info.type = tarfile.SYMTYPE

@@ -43,7 +43,7 @@ from hydraflyte.launcher.register import (
 from hydraflyte.launcher.remote import Creation, FlyteClient, Upload
 from hydraflyte.launcher.version import Version, check_is_clean, resolve_version
 
-__all__ = ["container_environment", "content_key_of", "ensure_registered"]
+__all__ = ["container_environment", "content_key_of", "ensure_registered", "registration_key"]
 
 
 def ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) -> Registration:
@@ -58,7 +58,7 @@ def ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) 
     version = _version(client, prepared, files)
     if version.provenance.diff:
         (sweep_dir / "uncommitted.diff").write_text(version.provenance.diff, encoding="utf-8", errors="surrogateescape")
-    key = _registration_key(version, prepared.source)
+    key = registration_key(version, prepared.source)
     wanted = tuple(dict.fromkeys((version.text, version.qualified)))
     for text in wanted:
         found = find_launch_plan(client, _launch_plan(prepared, text))
@@ -123,7 +123,7 @@ def _plan(client: FlyteClient, prepared: Prepared, files: FileSet, version: Vers
         image=workflow.default_image.reference(),
         environment=container_environment(client.endpoint.is_embedded),
         bundle_uri=_send_code(client, prepared, files),
-        key=_registration_key(version, prepared.source),
+        key=registration_key(version, prepared.source),
         defaults=prepared.defaults,
         annotations={
             **code_annotations(version, lock_file),
@@ -184,6 +184,7 @@ def content_key_of(settings: LauncherConfig, environment: Mapping[str, str], def
     return json.dumps(parts, sort_keys=True)
 
 
-def _registration_key(version: Version, source: WorkflowSource) -> str:
+def registration_key(version: Version, source: WorkflowSource) -> str:
+    """Return the digest by which a registration vouches for its content (docs/decisions/0053)."""
     parts = (version.provenance.content_digest, version.provenance.content_key, source.workflow.name)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

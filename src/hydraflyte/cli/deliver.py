@@ -1,0 +1,94 @@
+"""``deliver``: registers a package on a backend, in a project and domain; needs no code and none of its packages."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydraflyte.cli.clients import client_of
+from hydraflyte.cli.options import Verbs, add_home, add_json, print_json, print_table
+from hydraflyte.cli.package import artifact_facts
+
+if TYPE_CHECKING:  # imported late where used: grpc and flytekit cost 1 s that `--help` need not pay
+    from hydraflyte.launcher.artifacts.contents import Artifact
+    from hydraflyte.launcher.artifacts.delivery import Delivery, Target
+    from hydraflyte.launcher.register import SerializedEntity
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add the verb of this module."""
+    deliver = verbs.add_parser(
+        "deliver",
+        help="register a package on a backend",
+        description="Register what `hydraflyte package` or `pyflyte package` wrote; what is there already stays.",
+    )
+    deliver.add_argument("file", metavar="FILE", help="the package")
+    deliver.add_argument("--project", help="default: the one it was packaged for, else flytesnacks")
+    deliver.add_argument("--domain", help="default: the one it was packaged for, else development")
+    deliver.add_argument(
+        "--version", metavar="TEXT", help="default: the version it was packaged as; `pyflyte package` names none"
+    )
+    deliver.add_argument(
+        "--endpoint",
+        default="auto",
+        help="as hydra.launcher.endpoint (default: %(default)s); --home means the embedded backend",
+    )
+    deliver.add_argument("--dry-run", action="store_true", help="check the package, and only say what would be done")
+    add_home(deliver)
+    add_json(deliver)
+    deliver.set_defaults(run=run_deliver)
+
+
+def run_deliver(options: argparse.Namespace) -> int:
+    """Check the package whole, then register it."""
+    from hydraflyte.launcher.artifacts.contents import read_package
+    from hydraflyte.launcher.artifacts.delivery import call_of, deliver, preview, target_of
+    from hydraflyte.launcher.provenance import this_call
+
+    with tempfile.TemporaryDirectory(prefix="hydraflyte-package-") as scratch:
+        artifact = read_package(Path(options.file), Path(scratch))
+        target = target_of(artifact, project=options.project, domain=options.domain, version=options.version)
+        if options.dry_run:
+            _tell_plan(options, artifact, target, preview(artifact, target))
+            return 0
+        manifest = artifact.manifest
+        call = call_of(this_call(), manifest.made_with if manifest is not None else None)
+        with client_of(options) as client:
+            delivery = deliver(client, artifact, target, call)
+            _tell(options, client.endpoint.target, target, delivery)
+    return 0
+
+
+def _tell_plan(
+    options: argparse.Namespace, artifact: Artifact, target: Target, entities: tuple[SerializedEntity, ...]
+) -> None:
+    if options.json:
+        print_json({"dry_run": True, **asdict(target), **artifact_facts(artifact)})
+        return
+    print(f"dry run: {options.file} is complete; nothing is sent")
+    print(f"would be registered in {target.project}/{target.domain} as version {target.version}:")
+    print_table(("kind", "name"), [{"kind": each.kind, "name": each.identifier.name} for each in entities])
+    print(f"code bundle: {artifact.code.name if artifact.code is not None else 'none, the images have the code'}")
+
+
+def _tell(options: argparse.Namespace, endpoint: str, target: Target, delivery: Delivery) -> None:
+    from hydraflyte.launcher.remote import Creation
+
+    created, unchanged = delivery.count(Creation.CREATED), delivery.count(Creation.UNCHANGED)
+    if options.json:
+        facts: dict[str, Any] = {"endpoint": endpoint, **asdict(target), "code": delivery.code_uri}
+        entities = [
+            {"kind": each.kind, "name": each.name, "creation": each.creation.value} for each in delivery.entities
+        ]
+        print_json({**facts, "entities": entities, "created": created, "unchanged": unchanged})
+        return
+    where = f"{target.project}/{target.domain} at {endpoint}"
+    print(f"version {target.version} in {where}: {created} entities created, {unchanged} unchanged")
+    for each in delivery.entities:
+        if each.kind == "launch plan":
+            print(f"launch plan {each.name}")
+    for name in delivery.scheduled:
+        print(f"{name} has a schedule, which is inactive: `hydraflyte schedules activate {name}` starts it")
