@@ -60,13 +60,16 @@ def make_package(launch: Launch, path: Path) -> None:
     job = _only_job(launch)
     with tempfile.TemporaryDirectory(prefix="hydraflyte-package-") as scratch:
         artifact = _artifact(launch, job, Path(scratch))
-        write = write_standard if is_standard_name(path) else write_artifact
-        write(path, artifact)
+        is_standard = is_standard_name(path)
+        (write_standard if is_standard else write_artifact)(path, artifact)
     with path.open("rb") as file:
         digest = sha256_of(file)
     assert artifact.manifest is not None
     report, manifest = launch.report, artifact.manifest
-    report.line(f"version {manifest.version} ({manifest.reason})")
+    if is_standard:
+        report.line("the standard package names no version: whoever registers it gives one")
+    else:
+        report.line(f"version {manifest.version} ({manifest.reason})")
     report.line(f"packaged {manifest.workflow}: {len(artifact.entities)} entities")
     _say_what_is_left_out(launch, job)
     report.line(f"{path} ({path.stat().st_size / 1024:.0f} kB, sha256 {digest})")
