@@ -78,7 +78,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../up", "a//b", "a/./b", "back\\slash"])
 def test_names_that_lead_elsewhere_are_refused(stored: Callable[[bytes], Path], name: str) -> None:
-    with pytest.raises(ArtifactError, match="The archive is refused: .*(leads out of it|no name of a file)"):
+    with pytest.raises(ArtifactError, match=r"The archive is refused: .*(leads out of it|no name of a file)"):
         read(stored(tar_of(member(name))))
 
 
@@ -150,13 +150,11 @@ def test_an_archive_that_is_cut_off_says_so(tmp_path: Path, compressed: bool, sh
         read(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x1f\x8b\x08hello", b"x" * 5000, bytes(700)])
-def test_what_is_no_archive_at_all_is_an_error_or_empty(stored: Callable[[bytes], Path], content: bytes) -> None:
-    path = stored(content)
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x1f\x8b\x08hello", b"x" * 5000])
+def test_what_is_no_archive_at_all_is_refused(stored: Callable[[bytes], Path], content: bytes) -> None:
+    with pytest.raises(ArtifactError, match="no tar file, damaged, or cut off"):
+        read(stored(content))
 
-    try:
-        found = read(path)
-    except ArtifactError as error:
-        assert "no tar file, damaged, or cut off" in error.message
-    else:
-        assert found == {}
+
+def test_an_archive_of_nothing_has_no_members(stored: Callable[[bytes], Path]) -> None:
+    assert read(stored(bytes(10240))) == {}

@@ -102,7 +102,7 @@ def test_an_entity_that_names_its_own_project_goes_nowhere_else() -> None:
     spec = task_pb2.TaskSpec()
     spec.template.id.CopyFrom(identifier_pb2.Identifier(resource_type=identifier_pb2.TASK, project="own", name="m.t"))
 
-    with pytest.raises(ArtifactError, match="m.t was packaged for project own, not p"):
+    with pytest.raises(ArtifactError, match=r"m\.t was packaged for project own, not p"):
         fill(SerializedEntity(identifier=spec.template.id, spec=spec), PLACE)
 
 
