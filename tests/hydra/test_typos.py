@@ -25,17 +25,22 @@ def test_every_wrong_key_and_value_is_named_with_the_nearest(tmp_path: Path) -> 
     program = write_program(tmp_path, WITH_CONFIG, config=CONFIG)
 
     result = run_program(
-        program, "-m", "hydra.launcher.on_failure=fail_fst", "hydra.launcher.execution_environment=lokal"
+        program,
+        "-m",
+        "hydra.launcher.on_failure=fail_fst",
+        "hydra.launcher.execution_environment=lokal",
+        "hydra.launcher.wait=flase",
     )
 
     assert result.returncode == 1
-    assert "5 settings under hydra.launcher do not fit:" in result.stderr
+    assert "6 settings under hydra.launcher do not fit:" in result.stderr
     for meant in (
         "hydra.launcher.max_concurrency?",
         "hydra.launcher.workflow.name?",
         "hydra.launcher.notifications[0].type?",
         "hydra.launcher.on_failure=fail_fast?",
         "hydra.launcher.execution_environment=local?",
+        "hydra.launcher.wait=false?",
     ):
         assert f"did you mean {meant}" in result.stderr
     assert "Traceback" not in result.stderr

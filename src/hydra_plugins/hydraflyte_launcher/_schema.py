@@ -8,10 +8,13 @@ that a run resolves before it does anything. Imported only when Hydra loads the 
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncherConf
@@ -25,18 +28,38 @@ _RESOLVER = "hydraflyte.needs_multirun"
 _NAMED = re.compile(r"\+{0,2}hydra/launcher(?:@[^=]*)?=['\"]?(\w+)['\"]?")
 
 
-@dataclass
-class FlyteLauncherConf(LauncherConfig, BasicLauncherConf):  # type: ignore[misc]  # Hydra has no type information
-    """The schema as Hydra sees it.
+def _open_schema() -> type:
+    """Return the schema as Hydra sees it: every key of ``LauncherConfig``, and any value.
 
-    Derives from the basic launcher's: ``@hydra.main(config_name="hydra/launcher/flyte")`` merges it onto that one.
-    Closed choices and records are open here: hydraflyte.launcher.settings checks them and names what was meant.
+    What fits is for hydraflyte.launcher.settings to say, which names what was meant. Derives from the basic launcher's:
+    ``@hydra.main(config_name="hydra/launcher/flyte")`` merges it onto that one.
     """
+    defaults = _plain(LauncherConfig())
+    assert isinstance(defaults, dict)
+    return dataclasses.make_dataclass(
+        "FlyteLauncherConf",
+        [
+            ("_target_", str, dataclasses.field(default="hydra_plugins.hydraflyte_launcher.launcher.FlyteLauncher")),
+            *(
+                (name, Any, dataclasses.field(default_factory=partial(copy.deepcopy, value)))
+                for name, value in defaults.items()
+            ),
+        ],
+        bases=(BasicLauncherConf,),
+        namespace={"__module__": __name__},
+    )
 
-    _target_: str = "hydra_plugins.hydraflyte_launcher.launcher.FlyteLauncher"
-    execution_environment: Any = LauncherConfig.execution_environment.name
-    on_failure: Any = LauncherConfig.on_failure.name
-    notifications: Any = field(default_factory=list)
+
+def _plain(value: object) -> object:
+    """Return a default without classes, so that every value can take its place."""
+    if isinstance(value, Enum):
+        return value.name
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value
+
+
+FlyteLauncherConf = _open_schema()
 
 
 def launcher_node(name: str, arguments: Sequence[str]) -> tuple[DictConfig, str | None]:

@@ -10,6 +10,7 @@ import dataclasses
 import typing
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from types import UnionType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -56,14 +57,46 @@ def _problems(schema: type, values: Mapping[Any, Any], path: str) -> Iterator[Pr
             yield _no_such_key(str(key), known, path)
             continue
         hint = hints[key]
-        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-            yield from _problems(typing.cast(type, hint), value, f"{path}.{key}")
+        inner = typing.get_args(hint)[0] if typing.get_origin(hint) is list else None
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            yield from _record_problems(hint, value, f"{path}.{key}")
         elif isinstance(hint, type) and issubclass(hint, Enum):
             yield from _choice_problems(hint, value, f"{path}.{key}")
-        elif typing.get_origin(hint) is list and isinstance(value, list):
+        elif isinstance(inner, type) and dataclasses.is_dataclass(inner) and isinstance(value, list):
             for index, item in enumerate(value):
-                if dataclasses.is_dataclass(typing.get_args(hint)[0]) and isinstance(item, Mapping):
-                    yield from _problems(typing.get_args(hint)[0], item, f"{path}.{key}[{index}]")
+                yield from _record_problems(inner, item, f"{path}.{key}[{index}]")
+        else:
+            yield from _value_problems(schema, hint, key, value, path)
+
+
+def _record_problems(schema: type, value: Any, path: str) -> Iterator[Problem]:  # Any: what the user wrote
+    if isinstance(value, Mapping):
+        yield from _problems(schema, value, path)
+        return
+    keys = ", ".join(field.name for field in dataclasses.fields(schema))
+    yield Problem(f"{path}={value!r} is no mapping.", f"its keys are {keys}.")
+
+
+def _value_problems(
+    schema: type, hint: Any, key: str, value: Any, path: str
+) -> Iterator[Problem]:  # Any: an annotation, and what the user wrote
+    """Yield a problem if OmegaConf cannot make what the key takes of a value."""
+    taken = tuple(each for each in typing.get_args(hint) or (hint,) if isinstance(each, type))
+    if hint is Any or (typing.get_origin(hint) in (None, UnionType) and isinstance(value, taken)):
+        return
+    try:
+        OmegaConf.merge(OmegaConf.structured(schema), {key: value})
+    except OmegaConfBaseException as error:
+        if bool in taken:
+            meant = nearest(str(value), ("true", "false", "yes", "no", "on", "off"))
+            hint_text = f"did you mean {path}.{key}={meant}?" if meant else f"write {path}.{key}=true or false."
+            yield Problem(f"{path}.{key}={value!r} is neither true nor false.", hint_text)
+        elif int in taken:
+            yield Problem(f"{path}.{key}={value!r} is no whole number.", f"write {path}.{key}=4, for example.")
+        elif typing.get_origin(hint) is list and not isinstance(value, list):
+            yield Problem(f"{path}.{key}={value!r} is no list.", f"write '{path}.{key}=[{value}]'.")
+        else:
+            yield Problem(f"{path}.{key}: {_first_line(error)}", "correct the value; see the config keys.")
 
 
 def _no_such_key(key: str, known: tuple[str, ...], path: str) -> Problem:

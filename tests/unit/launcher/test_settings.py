@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Any
 
 import pytest
@@ -179,3 +180,54 @@ def test_an_unknown_key_in_a_node_of_the_users_own_is_named_with_the_nearest_one
         read_settings(config)
 
     assert caught.value.hint == "did you mean hydra.launcher.max_concurrency?"
+
+
+def every_key(schema: type = LauncherConfig, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The path of each key under ``hydra.launcher``, those of records in lists included."""
+    keys: list[tuple[str, ...]] = []
+    for name, hint in typing.get_type_hints(schema).items():
+        keys.append((*path, name))
+        inner = next((each for each in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(each)), None)
+        if isinstance(inner, type):
+            keys += every_key(inner, (*path, name if inner is hint else f"{name}[0]"))
+    return keys
+
+
+@pytest.mark.parametrize("path", every_key(), ids=".".join)
+def test_every_key_is_named_when_its_last_letter_is_doubled(path: tuple[str, ...]) -> None:
+    *above, key = path
+    node: object = {key + key[-1]: "x"}
+    for name in reversed(above):
+        node = {name.removesuffix("[0]"): [node] if name.endswith("[0]") else node}
+
+    with pytest.raises(ConfigError) as caught:
+        read_settings(OmegaConf.create({"hydra": {"launcher": node}}))
+
+    assert caught.value.hint == f"did you mean {'.'.join(('hydra.launcher', *path))}?"
+
+
+@pytest.mark.parametrize(
+    ("node", "text", "hint"),
+    [
+        ({"wait": "flase"}, "wait='flase' is neither true nor false", "did you mean hydra.launcher.wait=false?"),
+        ({"run": "yess"}, "run='yess' is neither true nor false", "did you mean hydra.launcher.run=yes?"),
+        ({"max_failures": "two"}, "max_failures='two' is no whole number", "hydra.launcher.max_failures=4"),
+        ({"workflow": "train"}, "workflow='train' is no mapping", "its keys are name, project"),
+        ({"workflow": {"require_clean": "production"}}, "is no list", "require_clean=[production]"),
+        ({"notifications": ["x"]}, "notifications[0]='x' is no mapping", "its keys are type, phases"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_with_what_fits(node: dict[str, object], text: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_settings(OmegaConf.create({"hydra": {"launcher": node}}))
+
+    assert text in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_values_that_hydra_reads_as_text_are_taken_for_what_they_mean() -> None:
+    node = {"wait": "no", "max_failures": "3", "workflow": {"version": 12}}
+
+    settings = read_settings(OmegaConf.create({"hydra": {"launcher": node}}))
+
+    assert (settings.wait, settings.max_failures, settings.workflow.version) == (False, 3, "12")
