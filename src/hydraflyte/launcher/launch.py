@@ -22,7 +22,7 @@ from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.artifacts.making import make_package
 from hydraflyte.launcher.defaults import default_inputs
 from hydraflyte.launcher.discover import discover
-from hydraflyte.launcher.endpoint import Endpoint, means_embedded, resolve_endpoint
+from hydraflyte.launcher.endpoint import means_embedded, resolve_endpoint
 from hydraflyte.launcher.execute import parameters_of
 from hydraflyte.launcher.handles import ExecutionHandle
 from hydraflyte.launcher.jobs import (
@@ -96,20 +96,19 @@ def _launch_remotely(
     if schedule is not None:
         check_one_schedule(settings.workflow, len(jobs))
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="endpoint") as pool:
-        endpoint: Future[Endpoint] = pool.submit(
-            resolve_endpoint, settings.endpoint, settings.insecure_wanted(), os.environ
-        )
+        connected: Future[GrpcFlyteClient] = pool.submit(_connected, settings)
         source = discover(request.task_function, workflow_name=settings.workflow.name)
         refuse_useless_settings(settings, sweeper_of(request), source.workflow.python_interface)
         launch = Launch(request=request, settings=settings, jobs=jobs, source=source, report=report)
         prepared = None if launch.names_a_version else prepare(launch)
-        client = GrpcFlyteClient(endpoint.result())
+        client = connected.result()
     try:
         refuse_unbuilt_image(settings, client.endpoint)
         notifications = job_notifications(settings.notifications, client.endpoint)
         found = find_given(client, launch)
         prepared = prepared or prepare(launch, client, found)
-        registration = _registration(client, prepared, make_sweep_dir(request), found)
+        folder = make_sweep_dir(request)
+        registration = _registration(client, prepared, folder, found)
         orders = orders_of(client, prepared, registration, notifications)
         if schedule is not None:
             set_schedules(client, prepared, orders, schedule)
@@ -118,10 +117,16 @@ def _launch_remotely(
             return _close_without_result(request, jobs, "run=false")
         if found is None:
             take_back_schedules(client, prepared, kept=set())
-        tell_when_sweep_ends(request.session, prepared)
+        tell_when_sweep_ends(request.session, prepared, folder)
         return run_jobs(client, request, prepared, orders)
     finally:
         client.close()
+
+
+def _connected(settings: LauncherConfig) -> GrpcFlyteClient:
+    client = GrpcFlyteClient(resolve_endpoint(settings.endpoint, settings.insecure_wanted(), os.environ))
+    client.connect()
+    return client
 
 
 def _registration(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,7 +28,9 @@ from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.login import LOGIN_FAILURES, open_channel
 
 CALL_TIMEOUT_S = 9.0
-"""Longest wait for an answer; an endpoint that is not there is reported in less than 10 s."""
+"""Longest wait for an answer."""
+CONNECT_TIMEOUT_S = 4.0
+"""Longest wait for a connection: with the imports of a program, an endpoint that is silent is reported within 10 s."""
 REGISTER_TIMEOUT_S = 60.0
 _RESERVE_S = 5.0
 """The embedded backend holds GetExecution back until the execution ends, or 5 s before the call's deadline."""
@@ -162,6 +165,7 @@ class GrpcFlyteClient:
         self._channel = open_channel(endpoint, list(_CHANNEL_OPTIONS))
         self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._data = dataproxy_pb2_grpc.DataProxyServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self._has_connected = endpoint.is_embedded  # a Unix socket answers or refuses, it is never silent
 
     @property
     def endpoint(self) -> Endpoint:
@@ -305,6 +309,7 @@ class GrpcFlyteClient:
                 raise AssertionError(f"no such entity: {type(spec).__name__}")
 
     def _call(self, rpc: Callable[..., _T], request: Message, *, timeout_s: float = CALL_TIMEOUT_S) -> _T:
+        self.connect()
         try:
             return rpc(request, timeout=timeout_s)
         except grpc.RpcError as error:
@@ -318,12 +323,38 @@ class GrpcFlyteClient:
                 hint="run admin.proxyCommand of the Flyte client config by hand: it has to print a token.",
             ) from error
 
+    def connect(self) -> None:
+        """Wait for the first connection; calls do so by themselves. One that fails is left to the call to tell why.
+
+        Raises:
+            BackendUnavailableError: whatever is there says nothing.
+        """
+        if self._has_connected:
+            return
+        decided = Event()
+
+        def look(state: grpc.ChannelConnectivity) -> None:
+            if state not in (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING):
+                decided.set()
+
+        self._channel.subscribe(look, try_to_connect=True)
+        try:
+            if not decided.wait(CONNECT_TIMEOUT_S):
+                raise BackendUnavailableError(
+                    f"No Flyte backend answers at {_where(self._endpoint)}: no connection within "
+                    f"{CONNECT_TIMEOUT_S:g} s, whatever is there says nothing.",
+                    hint=_hint_unreachable(self._endpoint),
+                )
+        finally:
+            self._channel.unsubscribe(look)
+        self._has_connected = True
+
 
 def _as_our_own(error: grpc.RpcError, endpoint: Endpoint) -> HydraFlyteError:
     """Turn a gRPC error into ours: one table for the whole launcher."""
     code = error.code()
     details = str(error.details() or "").strip()
-    where = f"{endpoint.target} ({endpoint.origin})"
+    where = _where(endpoint)
     if code in _UNREACHABLE:
         return BackendUnavailableError(
             f"No Flyte backend answers at {where}: {code.name}, {details}", hint=_hint_unreachable(endpoint)
@@ -338,6 +369,10 @@ def _as_our_own(error: grpc.RpcError, endpoint: Endpoint) -> HydraFlyteError:
         hint="the text above is the backend's own answer.",
         code=code.name,
     )
+
+
+def _where(endpoint: Endpoint) -> str:
+    return f"{endpoint.target} ({endpoint.origin})"
 
 
 def _hint_unreachable(endpoint: Endpoint) -> str:

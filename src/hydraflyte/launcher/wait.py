@@ -32,6 +32,8 @@ from hydraflyte.launcher.tracebacks import last_line, readable_failure
 
 Phase = core_execution_pb2.WorkflowExecution
 NOT_STARTED = "not started"
+ENDS = frozenset({NOT_STARTED, *(Phase.Phase.Name(phase) for phase in TERMINAL)})
+"""Phases of jobs of which nothing more is to come."""
 _SHORTEST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _PATIENCE_OF_A_POLL_S = 2.0

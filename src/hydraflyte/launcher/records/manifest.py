@@ -44,6 +44,7 @@ class Manifest:
         endpoint: target of the backend.
         version: version of the launch plan.
         command: the command line.
+        told: which end of the sweep its notifications have told of; empty before.
     """
 
     sweep_id: str
@@ -55,6 +56,7 @@ class Manifest:
     version: str
     command: tuple[str, ...]
     jobs: tuple[ManifestJob, ...]
+    told: str = ""
 
     def with_jobs(self, jobs: Mapping[int, ManifestJob]) -> Manifest:
         """Return the manifest with these jobs added, or put in the place of those of the same number."""

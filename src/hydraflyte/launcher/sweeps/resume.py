@@ -79,14 +79,24 @@ def folder_note(folder: Path) -> str:
 
 def manifest_of(found: FoundSweep) -> Manifest | None:
     """Return the manifest of the sweep if it lies on this machine, else None."""
+    folder = folder_of(found)
+    return None if folder is None else _manifest_in(folder, found.sweep_id)
+
+
+def folder_of(found: FoundSweep) -> Path | None:
+    """Return the folder of the sweep's newest execution if it has the sweep's manifest and is on this machine."""
     host, _, folder = max(found.currents().values(), key=lambda each: each.created_at).folder.partition(":")
     if host != socket.gethostname() or not folder:
         return None
+    return None if _manifest_in(Path(folder), found.sweep_id) is None else Path(folder)
+
+
+def _manifest_in(folder: Path, sweep_id: str) -> Manifest | None:
     try:
-        manifest = read_manifest(Path(folder) / FILE_NAME)
+        manifest = read_manifest(folder / FILE_NAME)
     except SweepError:
         return None
-    return manifest if manifest.sweep_id == found.sweep_id else None
+    return manifest if manifest.sweep_id == sweep_id else None
 
 
 def _differences(client: FlyteClient, found: FoundSweep, wanted: Sequence[WantedJob]) -> Iterator[str]:
