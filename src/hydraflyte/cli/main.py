@@ -23,6 +23,7 @@ from hydraflyte.cli import (
     init,
     notifications,
     package,
+    run,
     schedules,
     secrets,
     sweeps,
@@ -87,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     doctor.add_verbs(verbs)
     clean.add_verbs(verbs)
     init.add_verbs(verbs)
+    run.add_verbs(verbs)
     executions.add_verbs(verbs)
     sweeps.add_verbs(verbs)
     schedules.add_verbs(verbs)
