@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from hydraflyte.errors import ImageError
 from hydraflyte.launcher.images.assembly import Additions, Assembled, assemble, assemble_index, code_folder_of
-from hydraflyte.launcher.images.below import ImageBelow, PlatformImage, read_below
+from hydraflyte.launcher.images.below import ImageBelow, PlatformImage, read_below, wanted_platforms
 from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, Outcome, Say
 from hydraflyte.launcher.images.content import KEY_ANNOTATION, find_again, key_of, resolve_base, tag_of
 from hydraflyte.launcher.images.dependencies import PACKAGES, PROGRAMS, build_dependencies, lock_content
@@ -103,7 +103,7 @@ class _Work:
         if self.request.dependencies is None:
             return read_below(registry, base_digest, platforms)
         content = lock_content(self.request.dependencies)
-        key = key_of({"base": base_digest, "dependencies": content, "platforms": sorted(platforms)})
+        key = key_of({"base": base_digest, "dependencies": content, "platforms": wanted_platforms(platforms)})
         if self.target.head_manifest(tag_of(key)) is not None:
             return read_below(self.target, tag_of(key), platforms)
         below = read_below(registry, base_digest, platforms)
@@ -211,7 +211,7 @@ def _content(request: BuildRequest) -> dict[str, object]:
     return {
         "code": request.files.digest if request.files is not None else None,
         "dependencies": lock_content(request.dependencies) if request.dependencies is not None else None,
-        "platforms": sorted(request.platforms),
+        "platforms": wanted_platforms(request.platforms),
     }
 
 

@@ -49,6 +49,11 @@ def own_platform() -> Platform:
     return Platform(os="linux", architecture=_ARCHITECTURES.get(processor, processor))
 
 
+def wanted_platforms(platforms: Sequence[str]) -> list[str]:
+    """Return what an image's content says of platforms: where none is asked for, it depends on this machine."""
+    return sorted(platforms) or [f"as on {own_platform()}"]
+
+
 def read_below(registry: Registry, reference: str, platforms: Sequence[str]) -> ImageBelow:
     """Return what is in the registry under a tag or digest, for these platforms.
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hydraflyte.errors import ImageError
+from hydraflyte.launcher.files import FileSet
+from hydraflyte.launcher.images.below import wanted_platforms
 from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, ImageBuilder, Outcome, Say
-from hydraflyte.launcher.images.context import collect_context
+from hydraflyte.launcher.images.context import collect_context, refuse_changes, stage_context
 from hydraflyte.launcher.images.dockerfiles import bases_named_in
 from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.registry.manifests import Manifest, encode
@@ -135,14 +139,15 @@ class BuiltOnce:
             environment=self.environment,
             patience=self.patience,
         )
-        key = key_of(dockerfile_content(request, target))
+        files = collect_context(request.context, _dockerfile_of(request))
+        key = key_of(dockerfile_content(request, files, target))
         digest = find_again(target, request.target.tag, key)
         if digest is not None:
             say(f"{request.target.reference} is unchanged: {digest}")
             return BuiltImage(
                 reference=request.target.pinned(digest), digest=digest, outcome=Outcome.unchanged, sent_bytes=0
             )
-        built = self.inner.build(request, say)
+        built = self._build(request, files, say)
         digest = remember(target, request.target.tag, key, built.digest)
         return BuiltImage(
             reference=request.target.pinned(digest),
@@ -151,20 +156,36 @@ class BuiltOnce:
             sent_bytes=built.sent_bytes,
         )
 
+    def _build(self, request: BuildRequest, files: FileSet, say: Say) -> BuiltImage:
+        """Let the inner builder build from a copy of exactly what the key covers."""
+        with tempfile.TemporaryDirectory(prefix="hydraflyte-context-") as folder:
+            staged = Path(folder, "context")
+            stage_context(files, staged)
+            built = self.inner.build(replace(request, context=staged, dockerfile=_dockerfile_of(request)), say)
+            refuse_changes(files, staged)
+        return built
 
-def dockerfile_content(request: BuildRequest, target: Registry) -> dict[str, Any]:
+
+def _dockerfile_of(request: BuildRequest) -> Path:
+    if request.dockerfile is None:
+        raise ImageError(
+            f"The {request.title} has no Dockerfile to build by.", hint="Set dockerfile_path, or builder to append."
+        )
+    return Path(os.path.abspath(request.dockerfile))
+
+
+def dockerfile_content(request: BuildRequest, files: FileSet, target: Registry) -> dict[str, Any]:
     """Return what goes into an image that a Dockerfile describes: its text, the context, arguments, bases, platforms.
 
     Raises:
-        ImageError: the Dockerfile or the context cannot be read, or the request's base does not exist.
+        ImageError: the Dockerfile cannot be read, or the request's base does not exist.
     """
-    assert request.dockerfile is not None
-    text = read_text(request.dockerfile, "Dockerfile")
+    text = read_text(_dockerfile_of(request), "Dockerfile")
     return {
         "dockerfile": text,
-        "context": collect_context(request.context, request.dockerfile).digest,
+        "context": files.digest,
         "arguments": dict(request.build_args),
-        "platforms": sorted(request.platforms),
+        "platforms": wanted_platforms(request.platforms),
         "bases": _bases(request, text, target),
     }
 

@@ -60,6 +60,27 @@ def stage_context(files: FileSet, into: Path) -> None:
         raise cannot_write(into, error) from error
 
 
+def refuse_changes(files: FileSet, staged: Path) -> None:
+    """Return if the copy still has the content that was collected; links share it with the files of the user.
+
+    Raises:
+        ImageError: a file was written to in the meantime: the image may hold anything.
+    """
+    for file in files.files:
+        if file.link_target is None and _digest(staged / file.name, file.name) != file.sha256:
+            raise ImageError(
+                f"{file.path} changed while the image was built; the image is not used.",
+                hint="Run the command again; if a running program writes this file, add it to .dockerignore.",
+            )
+
+
+def _digest(path: Path, name: str) -> str:
+    hasher = hashlib.sha256()
+    for chunk in read_chunks(path, name):
+        hasher.update(chunk)
+    return hasher.hexdigest()
+
+
 def _linked_or_copied(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
@@ -111,13 +132,10 @@ def _file(path: Path, name: str) -> Iterator[BundledFile]:
             link_target=target,
         )
     elif stat.S_ISREG(status.st_mode):
-        hasher = hashlib.sha256()
-        for chunk in read_chunks(path, name):
-            hasher.update(chunk)
         yield BundledFile(
             name=name,
             path=path,
             size_bytes=status.st_size,
             is_executable=bool(status.st_mode & stat.S_IXUSR),
-            sha256=hasher.hexdigest(),
+            sha256=_digest(path, name),
         )

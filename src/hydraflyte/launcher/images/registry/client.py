@@ -313,14 +313,17 @@ class _Resumed:
         self._received = 0
 
     def __iter__(self) -> Iterator[bytes]:
+        patience, in_vain = self._transport.patience, 0
         while True:
             before = self._received
             try:
                 yield from self._rest()
                 return
             except (requests.RequestException, OSError) as error:
-                if self._received == before:
-                    raise self._truncated(error) from error  # not a byte more than last time
+                in_vain = in_vain + 1 if self._received == before else 0
+                if in_vain >= patience.attempts:
+                    raise self._truncated(error) from error
+                patience.pause(patience.first_pause_s)
 
     def _rest(self) -> Iterator[bytes]:
         headers = {"Range": f"bytes={self._received}-"} if self._received else {}

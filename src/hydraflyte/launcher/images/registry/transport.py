@@ -6,6 +6,7 @@ Knows HTTP; does not know what a manifest is.
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,6 @@ from hydraflyte.launcher.images.registry.trust import TrustingAdapter, find_trus
 CONNECTIONS = 4
 """How many requests run at the same time; more do not help on one line."""
 _C = TypeVar("_C")
-_PLAIN_TO_TLS = ("HTTP request to an HTTPS", "plain HTTP request was sent to HTTPS")  # Go's server; nginx
 
 
 class Readable(Protocol):
@@ -104,7 +104,7 @@ class Transport:
     ) -> None:
         self.traffic = Traffic()
         self._image = image
-        self._patience = patience
+        self.patience = patience
         self._environment = environment
         is_open = image.is_loopback if is_insecure is None else is_insecure
         trust = find_trust(image.host, environment, is_checked=not is_open)
@@ -112,7 +112,7 @@ class Transport:
         self._session = requests.Session()
         self._session.trust_env = not image.is_loopback  # proxies are for other machines
         self._session.headers["User-Agent"] = "hydraflyte"
-        self._session.mount("https://", TrustingAdapter(trust.context(), connections=CONNECTIONS))
+        self._session.mount("https://", TrustingAdapter(trust, connections=CONNECTIONS))
         self._bases = _bases(image, is_open=is_open)
         self._base: str | None = self._bases[0] if len(self._bases) == 1 else None
         self._first_contact = threading.Lock()
@@ -135,7 +135,7 @@ class Transport:
 
     def to(self, image: ImageName) -> Transport:
         """Return a transport to another registry, which is trusted by its own merits."""
-        return Transport(image, is_insecure=None, environment=self._environment, patience=self._patience)
+        return Transport(image, is_insecure=None, environment=self._environment, patience=self.patience)
 
     def attempt(self, ask: Ask) -> requests.Response:
         """Return the answer to ``ask``, after as many attempts as it takes.
@@ -143,11 +143,11 @@ class Transport:
         Raises:
             ImageError: the registry cannot be reached, or refuses.
         """
-        return self._patience.attempt(lambda: self.once(ask))
+        return self.patience.attempt(lambda: self.once(ask))
 
     def patiently(self, action: Callable[[], requests.Response]) -> requests.Response:
         """Run several requests that only make sense together, again if one is interrupted."""
-        return self._patience.attempt(action)
+        return self.patience.attempt(action)
 
     def once(self, ask: Ask) -> requests.Response:
         """Return the answer to ``ask``, sent once.
@@ -195,7 +195,7 @@ class Transport:
         first, second = self._bases
         try:
             response = self._deliver_to(first, ask, authorization)
-            if not (response.status_code == 400 and any(text in response.text for text in _PLAIN_TO_TLS)):
+            if not _is_for_tls(response):
                 self._base = first
                 return response
         except Interrupted as interrupted:
@@ -221,7 +221,7 @@ class Transport:
                 headers=dict(ask.headers),
                 data=stream if stream is not None and len(stream) else b"" if stream is not None else None,
                 auth=_Header(authorization if is_registry else None),
-                timeout=(self._patience.connect_s, self._patience.silence_s),
+                timeout=(self.patience.connect_s, self.patience.silence_s),
                 stream=ask.is_stream,
                 allow_redirects=ask.method in ("GET", "HEAD"),
                 verify=self._is_checked,
@@ -243,9 +243,9 @@ class Transport:
 
     def _lost(self, ask: Ask, error: Exception) -> ImageError:
         if isinstance(error, requests.exceptions.ReadTimeout):
-            what = f"it said nothing for {self._patience.silence_s:g} s"
+            what = f"it said nothing for {self.patience.silence_s:g} s"
         elif isinstance(error, requests.exceptions.ConnectTimeout):
-            what = f"no connection within {self._patience.connect_s:g} s"
+            what = f"no connection within {self.patience.connect_s:g} s"
         else:
             what = _reason(error)
         return ImageError(
@@ -267,7 +267,7 @@ class Transport:
                     realm,
                     headers=dict(headers),
                     auth=_Header(headers.get("Authorization")),
-                    timeout=(self._patience.connect_s, self._patience.silence_s),
+                    timeout=(self.patience.connect_s, self.patience.silence_s),
                     verify=self._is_checked,
                     data=dict(parameters) if is_form else None,
                     params=None if is_form else dict(parameters),
@@ -280,7 +280,7 @@ class Transport:
                 raise Interrupted(refusal(response, ask.doing, self.host), wait_s=_wished_pause(response))
             return response
 
-        return self._patience.attempt(send)
+        return self.patience.attempt(send)
 
 
 class _Header(AuthBase):
@@ -334,6 +334,11 @@ def _resolved(base: str, address: str) -> tuple[str, bool]:
     return urlsplit(url)._replace(scheme=urlsplit(base).scheme).geturl(), True  # behind a proxy it may say http
 
 
+def _is_for_tls(response: requests.Response) -> bool:
+    """Tell whether a server that wants TLS says so to a plain request: Go's and nginx answer 400."""
+    return response.status_code == 400 and "Docker-Distribution-Api-Version" not in response.headers
+
+
 def _wished_pause(response: requests.Response) -> float | None:
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isdigit() else None
@@ -353,7 +358,7 @@ def _reason(error: BaseException) -> str:
     text = str(
         inner.strerror if isinstance(inner, OSError) and inner.strerror else inner.args[-1] if inner.args else inner
     )
-    return text.rpartition(": ")[2].strip() or type(inner).__name__
+    return re.sub(r"^\[Errno \d+\] ", "", text.rpartition(": ")[2].strip()) or type(inner).__name__
 
 
 def _bare(image: ImageName) -> str:

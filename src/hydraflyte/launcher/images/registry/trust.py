@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 
 from hydraflyte.errors import ImageError
 
 _BLOCK_BYTES = 256 * 1024  # what is read from a layer and written to the socket at a time
+
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +87,20 @@ def _folders(environment: Mapping[str, str]) -> tuple[Path, ...]:
 class TrustingAdapter(HTTPAdapter):
     """Connections with our TLS settings, and big blocks for layers."""
 
-    def __init__(self, context: ssl.SSLContext, *, connections: int) -> None:
-        self._context = context
+    def __init__(self, trust: Trust, *, connections: int) -> None:
+        self._trust = trust
+        self._settings: dict[str, Any] = {}
+        self._is_ready = False
         super().__init__(pool_maxsize=connections, max_retries=0)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # the signature is that of requests
-        super().init_poolmanager(*args, ssl_context=self._context, blocksize=_BLOCK_BYTES, **kwargs)
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:  # the signature is that of requests
+        """Send a request; the system's certificates are read before the first one only: that takes tens of ms."""
+        with _READING:
+            if not self._is_ready:
+                self._settings = {"ssl_context": self._trust.context(), "blocksize": _BLOCK_BYTES}
+                super().init_poolmanager(self._pool_connections, self._pool_maxsize, **self._settings)
+                self._is_ready = True
+        return super().send(*args, **kwargs)
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # urllib3's manager, untyped in requests
-        return super().proxy_manager_for(*args, ssl_context=self._context, blocksize=_BLOCK_BYTES, **kwargs)
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # urllib3's manager, untyped in requests
+        return super().proxy_manager_for(proxy, **{**self._settings, **kwargs})
