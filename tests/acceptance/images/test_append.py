@@ -274,13 +274,6 @@ def test_a_base_whose_digest_does_not_exist_is_named(registry, code, appender):
         appender.build(requested(registry, code, base, path="appended/x"), quiet)
 
 
-def test_a_target_that_is_its_own_base_is_refused(registry, code, appender):
-    request = requested(registry, code, f"{registry}/appended/self:1", path="appended/self")
-
-    with pytest.raises(ImageError, match="would be pushed over its own base"):
-        appender.build(request, quiet)
-
-
 def test_a_dockerfile_is_not_run(registry, tiny_image, code, appender):
     with pytest.raises(ImageError, match="append runs none"):
         appender.build(requested(registry, code, tiny_image, dockerfile=code / "Dockerfile"), quiet)

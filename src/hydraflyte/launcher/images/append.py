@@ -22,7 +22,6 @@ from hydraflyte.launcher.images.dependencies import PACKAGES, PROGRAMS, build_de
 from hydraflyte.launcher.images.layers import Layer, code_entries, write_layer
 from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.registry.manifests import Descriptor, digest_of, parse_manifest
-from hydraflyte.launcher.images.registry.names import parse_image
 from hydraflyte.launcher.images.registry.patience import Patience
 from hydraflyte.launcher.images.registry.transport import CONNECTIONS
 
@@ -224,11 +223,6 @@ def _refuse_unfit(request: BuildRequest) -> None:
     if request.base is None:
         raise ImageError(
             f"The {request.title} has no base to put layers on.", hint="Set base_image and base_image_version."
-        )
-    if str(parse_image(request.base)) == str(parse_image(request.target.reference)):
-        raise ImageError(
-            f"The {request.title} would be pushed over its own base, {request.base}.",
-            hint="Choose another target_image or target_image_version.",
         )
 
 
