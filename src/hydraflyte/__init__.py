@@ -9,12 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from hydraflyte.declared import uses
 from hydraflyte.errors import HydraFlyteError
 
 if TYPE_CHECKING:
     from hydraflyte.client import Client
 
-__all__ = ["HydraFlyteError", "__version__", "connect"]
+__all__ = ["HydraFlyteError", "__version__", "connect", "uses"]
 
 __version__ = "0.1.0.dev0"
 

@@ -1,7 +1,8 @@
 """Which objects a function's code refers to, read from its bytecode; nothing is called.
 
 Needed where a program decides at run time what it calls: dynamic and eager tasks, and the task function itself. One
-rule: only names that resolve right now, in the function's globals and closure, and attributes of modules.
+rule: only names that resolve right now, in the function's globals and closure, and attributes that are there without
+any code of the user running. What cannot be found so is named with ``hydraflyte.uses``.
 """
 
 from __future__ import annotations
@@ -16,14 +17,23 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
+from hydraflyte.declared import declared_by
+
 _MISSING = object()
+_DEEPEST_CONTAINER = 4
+_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_CLOSURE")
+_LOADS_OF_LOCALS = ("LOAD_FAST", "LOAD_FAST_CHECK")
+_SILENT = ("EXTENDED_ARG", "CACHE", "PRECALL", "PUSH_NULL")
 
 
 def objects_used_by(function: Callable[..., object], *, follows: Callable[[FunctionType], bool]) -> Iterator[object]:
     """Yield what ``function`` refers to, in the order of its code: values of names, and of ``module.name`` chains.
 
-    Items of lists, tuples and dicts are yielded, too, and the code of plain functions is read in turn where
-    ``follows`` says so. An object may be yielded more than once.
+    Items of lists, tuples and dicts are yielded, too, what ``hydraflyte.uses`` names, and what plain functions and the
+    methods of classes use in turn, where ``follows`` says so. An object may be yielded more than once.
+
+    Raises:
+        DiscoveryError: what ``hydraflyte.uses`` names cannot be imported.
     """
     seen: set[int] = set()
     waiting: list[FunctionType] = [plain_function(function)]
@@ -32,11 +42,21 @@ def objects_used_by(function: Callable[..., object], *, follows: Callable[[Funct
         if id(current) in seen:
             continue
         seen.add(id(current))
-        for value in _direct(current):
+        for value in (*declared_by(current), *_direct(current)):
             for item in _items(value):
                 yield item
-                if type(item) is FunctionType and follows(item):
-                    waiting.append(plain_function(item))
+                waiting.extend(plain_function(found) for found in _functions_of(item) if follows(found))
+
+
+def _functions_of(item: object) -> Iterator[FunctionType]:
+    """Yield a function, or those that a class defines."""
+    if type(item) is FunctionType:
+        yield item
+    elif issubclass(type(item), type):
+        for value in type.__getattribute__(cast(type, item), "__dict__").values():
+            bare = value.__func__ if type(value) in (staticmethod, classmethod) else value
+            if type(bare) is FunctionType:
+                yield bare
 
 
 def plain_function(function: Callable[..., object]) -> FunctionType:
@@ -96,16 +116,21 @@ def line_that_calls(file: Path, names: Collection[str]) -> int | None:
     return None
 
 
-def _items(value: object) -> Iterator[object]:
+def _items(value: object, depth: int = 0) -> Iterator[object]:
     kind = type(value)  # not isinstance: it asks proxies and lazy modules for their __class__, which loads them
+    inner: Collection[object]
     if issubclass(kind, functools.partial):
         yield cast(Any, value).func
-    elif issubclass(kind, (list, tuple, set, frozenset)):
-        yield from cast(Any, value)
+        return
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        inner = cast(Any, value)
     elif issubclass(kind, dict):
-        yield from cast(Any, value).values()
+        inner = cast(Any, value).values()
     else:
         yield value
+        return
+    for item in inner:
+        yield from _items(item, depth + 1) if depth < _DEEPEST_CONTAINER else (item,)
 
 
 def _direct(function: FunctionType) -> Iterator[object]:
@@ -117,30 +142,60 @@ def _direct(function: FunctionType) -> Iterator[object]:
 def _values(code: CodeType, names: Mapping[str, object]) -> Iterator[object]:
     """Yield the values of the names and chains in ``code`` and in the functions defined inside it."""
     value: object = _MISSING
+    imported: object = _MISSING
+    imported_name = ""
+    own: dict[str, object] = {}  # modules and objects that the function imports into local variables
     for instruction in dis.get_instructions(code):
         name = instruction.argval
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_CLOSURE"):
-            value = names.get(name, _MISSING)
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and issubclass(type(value), ModuleType):
-            value = _attribute(value, name)
-        elif instruction.opname == "IMPORT_NAME":
-            value = sys.modules.get(name, _MISSING)
-        elif instruction.opname == "IMPORT_FROM" and issubclass(type(value), ModuleType):
-            yield from _known(_attribute(value, name))
-            continue
-        elif instruction.opname in ("EXTENDED_ARG", "CACHE", "PRECALL", "PUSH_NULL"):
-            continue
-        else:
-            value = _MISSING
+        match instruction.opname:
+            case operation if operation in _LOADS:
+                value = names.get(name, _MISSING)
+            case operation if operation in _LOADS_OF_LOCALS:
+                value = own.get(name, _MISSING)
+            case "LOAD_ATTR" | "LOAD_METHOD":
+                value = _attribute(value, name)
+            case "IMPORT_NAME":
+                value = imported = sys.modules.get(name, _MISSING)
+                imported_name = name
+            case "IMPORT_FROM":
+                imported = _attribute(value, name)
+                yield from _known(imported)
+                continue
+            case "STORE_FAST" | "STORE_DEREF":
+                is_top = imported_name.startswith(f"{name}.")  # `import a.b` binds a
+                own[name] = sys.modules.get(name, _MISSING) if is_top else imported
+                imported, imported_name = _MISSING, ""
+                continue
+            case operation if operation in _SILENT:
+                continue
+            case _:
+                value = _MISSING
         yield from _known(value)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _values(constant, names)
+            yield from _values(constant, {**names, **own})
 
 
-def _attribute(module: object, name: str) -> object:
-    """Look ``name`` up without ``getattr``, which would load a lazy module."""
-    return object.__getattribute__(module, "__dict__").get(name, _MISSING)
+def _attribute(holder: object, name: str) -> object:
+    """Look ``name`` up without ``getattr``, which would load a lazy module and run properties."""
+    kind = type(holder)
+    if holder is _MISSING:
+        return _MISSING
+    if not issubclass(kind, type):
+        return _own_names(holder).get(name, _MISSING)
+    for each in type.__getattribute__(cast(type, holder), "__mro__"):
+        found = type.__getattribute__(each, "__dict__").get(name, _MISSING)
+        if found is not _MISSING:
+            return found.__func__ if type(found) in (staticmethod, classmethod) else found
+    return _MISSING
+
+
+def _own_names(holder: object) -> Mapping[str, object]:
+    try:
+        names = object.__getattribute__(holder, "__dict__")
+    except AttributeError:  # it has slots
+        return {}
+    return names if isinstance(names, dict) else {}
 
 
 def _known(value: object) -> Iterator[object]:

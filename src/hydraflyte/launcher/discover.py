@@ -19,7 +19,7 @@ from flytekit.core.workflow import PythonFunctionWorkflow, WorkflowBase
 
 from hydraflyte.errors import DiscoveryError
 from hydraflyte.launcher.calls import closure_of, line_that_calls, objects_used_by, plain_function
-from hydraflyte.launcher.entities import Entity, entities_of, used_by, without_duplicates
+from hydraflyte.launcher.entities import Entity, entities_of, follower_of, used_by, without_duplicates
 from hydraflyte.launcher.files import is_too_broad
 from hydraflyte.launcher.modules import (
     ModulePlace,
@@ -150,6 +150,8 @@ def _is_or_wraps(value: Any, function: FunctionType) -> bool:
 def _main_workflow(function: FunctionType, main: ModulePlace, workflow_name: str | None) -> WorkflowBase:
     namespace = function.__globals__
     used = list(objects_used_by(function, follows=lambda other: other.__globals__ is namespace))
+    if not _workflows([*namespace.values(), *used]) and not _eager_tasks(used):
+        used = list(objects_used_by(function, follows=follower_of(function)))
     if workflow_name is not None:
         return _named_workflow(workflow_name, namespace, _workflows([*namespace.values(), *used]), main)
     referred = _workflows(used)
@@ -164,8 +166,9 @@ def _main_workflow(function: FunctionType, main: ModulePlace, workflow_name: str
         return outermost[0]
     if not outermost:
         raise DiscoveryError(
-            f"{main.file} defines and imports no Flyte workflow.",
-            hint="Define one with @workflow, or import it into this module; hydra.launcher.workflow.name picks one.",
+            f"{main.file} defines and imports no Flyte workflow, and the task function calls none.",
+            hint="Define one with @workflow, or import it into this module; @hydraflyte.uses(workflow) right above the "
+            "task function names one that is found only at run time.",
         )
     names = sorted(_variable(workflow, namespace) for workflow in outermost)
     listed = ", ".join(f"'{name}'" for name in names[:-1]) + f" and '{names[-1]}'"

@@ -6,7 +6,8 @@ and are left out. What dynamic and eager tasks use is read from their code. Regi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FunctionType
 from typing import TypeAlias, Union, cast
 
@@ -21,6 +22,7 @@ from flytekit.core.workflow import WorkflowBase
 
 from hydraflyte.errors import DiscoveryError
 from hydraflyte.launcher.calls import objects_used_by, plain_function
+from hydraflyte.launcher.modules import is_installed
 from hydraflyte.launcher.naming import ImportableResolver
 
 Entity: TypeAlias = Union[PythonTask, WorkflowBase, LaunchPlan]  # noqa: UP007 - `|` fails on untyped classes in mypy
@@ -134,16 +136,24 @@ def _entities_in(node: Node | None) -> Iterator[object]:
 
 
 def _entities_in_code(task: PythonFunctionTask) -> Iterator[object]:
-    home = _top_package(plain_function(task.task_function))
-
-    def is_at_home(function: FunctionType) -> bool:
-        return _top_package(function) == home
-
-    for value in objects_used_by(task.task_function, follows=is_at_home):
+    for value in objects_used_by(task.task_function, follows=follower_of(plain_function(task.task_function))):
         if issubclass(type(value), ArrayNode):
             yield cast(ArrayNode, value).target
         elif is_entity(value):
             yield value
+
+
+def follower_of(start: FunctionType) -> Callable[[FunctionType], bool]:
+    """Return whether a function that is used, directly or not, by ``start`` is read in turn.
+
+    Those of the user's own files are, wherever these lie, and those of the package that ``start`` is from.
+    """
+    home = _top_package(start)
+
+    def is_followed(function: FunctionType) -> bool:
+        return _top_package(function) == home or not is_installed(Path(function.__code__.co_filename))
+
+    return is_followed
 
 
 def _top_package(function: FunctionType) -> str:

@@ -45,6 +45,9 @@ from hydraflyte.launcher.version import Version, check_is_clean, resolve_version
 
 __all__ = ["container_environment", "content_key_of", "ensure_registered", "registration_key"]
 
+_SHOWN = 3
+"""How many of the biggest files of a code bundle are shown."""
+
 
 def ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) -> Registration:
     """Return the registration; sends nothing if exactly this has been registered before.
@@ -156,7 +159,8 @@ def _send_code(client: FlyteClient, prepared: Prepared, files: FileSet) -> str:
     with tempfile.TemporaryDirectory(prefix="hydraflyte-bundle-") as scratch:
         bundle = build_bundle(files, Path(scratch))
         counts = f"{bundle.file_count} files, {bundle.size_bytes / 1024:.0f} kB, {bundle.ignored_count} left out"
-        prepared.report.line(f"code bundle: {counts}")
+        biggest = ", ".join(f"{file.name} ({file.size_bytes / 1024:.0f} kB)" for file in bundle.biggest[:_SHOWN])
+        prepared.report.line(f"code bundle: {counts}; the biggest: {biggest}")
         prove_importable(bundle, prepared.source.modules, sys.executable, loads=prepared.source.loads)
         file = Upload(path=bundle.path, digest_md5=bundle.digest_md5)
         return client.upload(workflow.project, workflow.domain, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import textwrap
 import types
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from hydraflyte import uses
+from hydraflyte.errors import DiscoveryError
 from hydraflyte.launcher.calls import line_that_calls, objects_used_by, plain_function
 
 
@@ -89,7 +92,7 @@ def test_names_that_do_not_resolve_are_passed_over():
 
 
 def test_an_import_inside_the_function_counts_if_the_module_is_loaded(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "toolbox", toolbox)
+    monkeypatch.setitem(sys.modules, "toolbox", toolbox)
 
     def function() -> Any:
         from toolbox import one as renamed  # type: ignore[import-not-found]
@@ -102,7 +105,124 @@ def test_an_import_inside_the_function_counts_if_the_module_is_loaded(monkeypatc
         return box.one
 
     assert things(function) == ["one"]
-    assert things(with_module) == []
+    assert things(with_module) == ["one"]
+
+
+def test_modules_that_a_function_binds_to_names_of_its_own_are_followed(monkeypatch):
+    package = types.ModuleType("package")
+    package.inner = toolbox.inner  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "package", package)
+    monkeypatch.setitem(sys.modules, "package.inner", toolbox.inner)
+
+    def dotted() -> Any:
+        import package.inner  # type: ignore[import-not-found]
+
+        return package.inner.two
+
+    def picked() -> Any:
+        from package import inner
+
+        return [inner.two for _ in range(3)]
+
+    assert things(dotted) == ["two"]
+    assert things(picked) == ["two"]
+
+
+def test_attributes_of_classes_and_of_plain_objects_are_followed():
+    class Parent:
+        first = one
+
+    class Steps(Parent):
+        second = staticmethod(helper)
+
+    registry = types.SimpleNamespace(chosen=two)
+
+    def of_classes() -> Any:
+        return Steps.first, Steps.second
+
+    def of_objects() -> Any:
+        return registry.chosen, registry.not_there
+
+    assert things(of_classes) == ["one", "three"]
+    assert things(of_objects) == ["two"]
+
+
+def test_no_property_runs():
+    class Eager:
+        @property
+        def value(self) -> Any:
+            raise AssertionError("run")
+
+    eager = Eager()
+
+    def function() -> Any:
+        return eager.value, one
+
+    assert things(function) == ["one"]
+
+
+def test_the_methods_of_a_class_are_read_where_it_is_used():
+    class Trainer:
+        def run(self) -> Any:
+            return self.prepare(), two
+
+        @classmethod
+        def prepare(cls) -> Any:
+            return one
+
+    def function() -> Any:
+        return Trainer().run()
+
+    assert things(function) == ["two", "one"]
+
+
+def test_containers_are_looked_through_to_a_depth():
+    nested = {"a": [{"b": (three,)}], "far": [[[[[[one]]]]]]}
+
+    def function() -> Any:
+        return nested["a"]
+
+    assert things(function) == ["three"]
+
+
+def test_what_is_declared_comes_first_and_counts_in_functions_that_are_called():
+    @uses(one)
+    def called() -> Any: ...
+
+    @uses(f"{__name__}_declared:two")
+    def function() -> Any:
+        return called()
+
+    declared = types.ModuleType(f"{__name__}_declared")
+    declared.two = two  # type: ignore[attr-defined]
+    sys.modules[declared.__name__] = declared
+    try:
+        assert things(function) == ["two", "one"]
+    finally:
+        del sys.modules[declared.__name__]
+
+
+def test_declarations_add_up():
+    @uses(one)
+    @uses(two, three)
+    def function() -> Any: ...
+
+    assert things(function) == ["two", "three", "one"]
+
+
+@pytest.mark.parametrize("name", ["no_such_module:task", "os:no_such_name"])
+def test_a_declaration_that_leads_to_nothing_is_an_error(name: str):
+    @uses(name)
+    def function() -> Any: ...
+
+    with pytest.raises(DiscoveryError, match=rf"uses\('{name}'\) leads to nothing"):
+        things(function)
+
+
+@pytest.mark.parametrize("name", ["task", "module:", ":task", ""])
+def test_a_declaration_without_module_or_name_is_an_error_at_once(name: str):
+    with pytest.raises(DiscoveryError, match="names nothing"):
+        uses(name)
 
 
 def test_a_lazy_module_is_not_loaded_by_looking_at_it(monkeypatch):
