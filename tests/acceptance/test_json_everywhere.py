@@ -58,9 +58,7 @@ def test_every_verb_prints_one_json_document(
     elsewhere = tmp_path_factory.mktemp("here")
     monkeypatch.chdir(elsewhere)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a secret\n")))
-    more = [part.format(elsewhere=elsewhere) for part in _ARE_PROGRAMS = {("run",)}
-"""Prints what the user's own program prints; `sweeps show last --json` tells what it has launched."""
-_LEAVES_THE_BACKEND_BE.get(" ".join(verb), [])]
+    more = [part.format(elsewhere=elsewhere) for part in _LEAVES_THE_BACKEND_BE.get(" ".join(verb), [])]
 
     status = main([*verb, *made_up_arguments(parser_of(verb)), *more, "--json"])
 
