@@ -20,6 +20,8 @@ MAIL_KINDS = ("email", "slack", "pagerduty")
 """Notifications that Flyte's API knows; each goes to mail addresses."""
 LOCAL_KINDS = ("webhook", "command", "file")
 """Notifications that only the embedded backend, or the launcher itself, delivers."""
+BUILDERS = ("auto", "docker-buildx", "podman", "buildah", "docker", "append", "cloudbuild", "none")
+"""What can make an image, or none: somebody else does."""
 NOTIFIED_PHASES = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT")
 _RATE = re.compile(r"(?P<value>[1-9]\d*)\s*(?P<unit>m|min|minutes?|h|hours?|d|days?)")
 
@@ -57,13 +59,36 @@ class ImageConfig:
     base_image_version: str | None = field(default=None, metadata={"help": "tag of base_image"})
     target_image: str | None = field(default=None, metadata={"help": "name of the image to build and push"})
     target_image_version: str | None = field(default=None, metadata={"help": "tag of target_image"})
-    dockerfile_path: str | None = field(default=None, metadata={"help": "Dockerfile to build with"})
-    docker_context: str | None = field(default=None, metadata={"help": "folder sent to the image builder"})
-    buildargs: dict[str, str] = field(default_factory=dict, metadata={"help": "build arguments"})
-    secrets: list[str] = field(default_factory=list, metadata={"help": "build secrets"})
-    builder: str | None = field(default=None, metadata={"help": "which image builder to use"})
+    dockerfile_path: str | None = field(
+        default=None, metadata={"help": "Dockerfile to build with; default: the Dockerfile in docker_context, if any"}
+    )
+    docker_context: str | None = field(
+        default=None, metadata={"help": "folder that the Dockerfile copies from; default: the folder of the code"}
+    )
+    dependencies: str | None = field(
+        default=None,
+        metadata={
+            "help": "uv.lock, requirements.txt or pylock.toml: its packages become a layer, without a Dockerfile"
+        },
+    )
+    buildargs: dict[str, str] = field(
+        default_factory=dict, metadata={"help": "build arguments; their values are never shown"}
+    )
+    secrets: list[str] = field(
+        default_factory=list,
+        metadata={"help": "build secrets: the name of a variable, id=NAME,env=VARIABLE or id=NAME,src=FILE"},
+    )
+    platforms: list[str] = field(
+        default_factory=list,
+        metadata={"help": "such as linux/amd64, what the cluster runs; default: the builder's own"},
+    )
+    builder: str = field(
+        default="auto",
+        metadata={"help": "auto, docker-buildx, podman, buildah, docker, append, cloudbuild, or none: it must exist"},
+    )
+    build_timeout_s: int = field(default=3600, metadata={"help": "a build that takes longer is stopped, in seconds"})
     flyte_image_name: str | None = field(
-        default=None, metadata={"help": "the name tasks refer to it by: {{.image.<name>.fqn}}"}
+        default=None, metadata={"help": "the name tasks refer to it by: {{.images.NAME.fqn}}:{{.images.NAME.version}}"}
     )
 
     def reference(self) -> str | None:
@@ -72,12 +97,21 @@ class ImageConfig:
         The target image, where one is named: it is built at other times, or by somebody else. Without a tag or digest
         it is ``latest``, as for Docker.
         """
-        name, tag = self.base_image, self.base_image_version
         if self.target_image is not None:
-            name, tag = self.target_image, self.target_image_version
-        if name is None or (tag is None and ("@" in name or ":" in name.rpartition("/")[2])):
-            return name
-        return f"{name}:{tag or 'latest'}"
+            return _reference(self.target_image, self.target_image_version)
+        return self.base_reference()
+
+    def base_reference(self) -> str | None:
+        """Return ``image:tag`` of the image to build on, or None."""
+        return _reference(self.base_image, self.base_image_version)
+
+
+def _reference(name: str | None, tag: str | None) -> str | None:
+    if name is None or (tag is None and ("@" in name or ":" in name.rpartition("/")[2])):
+        return name
+    if tag is not None and tag.startswith("sha256:"):
+        return f"{name}@{tag}"
+    return f"{name}:{tag or 'latest'}"
 
 
 @dataclass
@@ -213,7 +247,7 @@ class LauncherConfig:
     notifications: list[NotificationConfig] = field(default_factory=list, metadata={"help": "who is told what"})
 
     def __post_init__(self) -> None:
-        problems = [*self._misfits(), *self._not_available()]
+        problems = list(self._misfits())
         if len(problems) == 1:
             raise ConfigError(problems[0].text, hint=problems[0].hint)
         if problems:
@@ -254,21 +288,9 @@ class LauncherConfig:
             )
         yield from _sweep_problems(self)
         yield from _workflow_problems(self.workflow)
+        yield from _image_problems(self)
         for index, notification in enumerate(self.notifications):
             yield from _notification_problems(f"notifications[{index}]", notification, waits=self.wait)
-
-    def _not_available(self) -> Iterator[Problem]:
-        """Yield settings whose behaviour this version does not have: refused, never silently ignored."""
-        workflow = self.workflow
-        wanted = {
-            "build_images=true": self.build_images is True,
-            "workflow.extra_images": bool(workflow.extra_images),
-        }
-        for key in (key for key, is_set in wanted.items() if is_set):
-            yield Problem(
-                f"{PREFIX}.{key} is not available in this version.",
-                f"leave {PREFIX}.{key.split('=')[0]} at its default.",
-            )
 
 
 def nearest(word: str, choices: tuple[str, ...]) -> str | None:
@@ -347,12 +369,66 @@ def _workflow_problems(workflow: WorkflowConfig) -> Iterator[Problem]:
             f"{PREFIX}.workflow.schedule_timezone={workflow.schedule_timezone} belongs to no cron schedule.",
             f"set {PREFIX}.workflow.cron_schedule too; a fixed rate has no time zone.",
         )
-    image = workflow.default_image
-    if image.base_image_version is not None and image.base_image is None:
+
+
+def _image_problems(settings: LauncherConfig) -> Iterator[Problem]:
+    workflow = settings.workflow
+    places = {"default_image": workflow.default_image}
+    places |= {f"extra_images[{index}]": image for index, image in enumerate(workflow.extra_images)}
+    for place, image in places.items():
+        yield from _one_image_problems(f"{PREFIX}.workflow.{place}", image)
+    if settings.build_images is True and not any(image.target_image for image in places.values()):
         yield Problem(
-            f"{PREFIX}.workflow.default_image.base_image_version={image.base_image_version} names a tag, but no image.",
-            f"set {PREFIX}.workflow.default_image.base_image too.",
+            f"{PREFIX}.build_images=true, and no image names what is to be built.",
+            f"set {PREFIX}.workflow.default_image.target_image, or leave out build_images.",
         )
+    yield from _name_problems(places)
+
+
+def _one_image_problems(key: str, image: ImageConfig) -> Iterator[Problem]:
+    for name in ("base_image", "target_image"):
+        version = getattr(image, f"{name}_version")
+        if version is not None and getattr(image, name) is None:
+            yield Problem(f"{key}.{name}_version={version} names a tag, but no image.", f"set {key}.{name} too.")
+    if image.builder not in BUILDERS:
+        yield _not_a_choice(f"{key.removeprefix(PREFIX + '.')}.builder", image.builder, BUILDERS)
+    if image.build_timeout_s <= 0:
+        yield Problem(
+            f"{key}.build_timeout_s is {image.build_timeout_s}: no build could ever end.",
+            f"set {key}.build_timeout_s to a number of seconds, or leave it out.",
+        )
+    target, base = image.reference(), image.base_reference()
+    if image.target_image is not None and target == base:
+        yield Problem(
+            f"{key}: base and target are both {target}: the image would be built on itself.",
+            f"give {key}.target_image or target_image_version another name.",
+        )
+
+
+def _name_problems(places: dict[str, ImageConfig]) -> Iterator[Problem]:
+    """Yield extra images that tasks could not tell apart, or not refer to."""
+    names: dict[str, str] = {"default": "default_image"}
+    targets: dict[str, str] = {}
+    for place, image in places.items():
+        key = f"{PREFIX}.workflow.{place}"
+        if place != "default_image" and not image.flyte_image_name:
+            yield Problem(f"{key} has no flyte_image_name: no task could refer to it.", f"set {key}.flyte_image_name.")
+        elif place != "default_image" and image.flyte_image_name in names:
+            taken = names[image.flyte_image_name]
+            yield Problem(
+                f"{key}.flyte_image_name={image.flyte_image_name} is the name of {taken} already.",
+                "give every extra image a name of its own.",
+            )
+        names.setdefault(image.flyte_image_name or "", place)
+        if place != "default_image" and not image.target_image and not image.base_image:
+            yield Problem(f"{key} names no image.", f"set {key}.base_image, or target_image for one to be built.")
+        if image.target_image in targets:
+            yield Problem(
+                f"{key}.target_image={image.target_image} is that of {targets[image.target_image]} too.",
+                "give every image that is built a repository of its own: their tags would overwrite each other.",
+            )
+        elif image.target_image is not None:
+            targets[image.target_image] = place
 
 
 def _notification_problems(key: str, notification: NotificationConfig, *, waits: bool) -> Iterator[Problem]:

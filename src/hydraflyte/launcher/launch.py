@@ -21,10 +21,12 @@ from hydraflyte.config import ExecutionEnvironment, LauncherConfig
 from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.artifacts.making import make_package
 from hydraflyte.launcher.defaults import default_inputs
-from hydraflyte.launcher.discover import discover
+from hydraflyte.launcher.discover import WorkflowSource, discover
 from hydraflyte.launcher.endpoint import means_embedded, resolve_endpoint
 from hydraflyte.launcher.execute import parameters_of
+from hydraflyte.launcher.files import FileSet
 from hydraflyte.launcher.handles import ExecutionHandle
+from hydraflyte.launcher.images.choice import Surroundings, builds_images, images_as_they_are, wishes
 from hydraflyte.launcher.jobs import (
     Job,
     LaunchRequest,
@@ -39,7 +41,7 @@ from hydraflyte.launcher.local import run_jobs_here
 from hydraflyte.launcher.notifications import job_notifications
 from hydraflyte.launcher.orders import orders_of, task_settings_of
 from hydraflyte.launcher.package import collect_files
-from hydraflyte.launcher.preparation import Launch, find_given, fit_all, is_other_code, prepare, refuse_unbuilt_image
+from hydraflyte.launcher.preparation import Launch, find_given, fit_all, is_other_code, prepare
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.provenance import annotations_of_code
 from hydraflyte.launcher.publication import container_environment, content_key_of, ensure_registered
@@ -103,7 +105,6 @@ def _launch_remotely(
         prepared = None if launch.names_a_version else prepare(launch)
         client = connected.result()
     try:
-        refuse_unbuilt_image(settings, client.endpoint)
         notifications = job_notifications(settings.notifications, client.endpoint)
         found = find_given(client, launch)
         prepared = prepared or prepare(launch, client, found)
@@ -151,8 +152,9 @@ def _plan_only(
     source = discover(request.task_function, workflow_name=settings.workflow.name)
     files = collect_files(source, (settings.workflow.ignore,))
     parameters = parameters_of(source.workflow.python_interface)
-    environment = container_environment(means_embedded(settings.endpoint, os.environ))
-    content_key = content_key_of(settings, environment, default_inputs(request, parameters))
+    is_embedded = means_embedded(settings.endpoint, os.environ)
+    environment, images = container_environment(is_embedded), images_as_they_are(settings)
+    content_key = content_key_of(images, environment, default_inputs(request, parameters))
     version = resolve_version(
         given=settings.workflow.given_version(),
         source_root=source.source_root,
@@ -168,7 +170,7 @@ def _plan_only(
             "endpoint": settings.endpoint,
             "workflow": f"{source.workflow.name} in {workflow.project}/{workflow.domain}",
             "version": f"{version.text} ({version.reason})",
-            "image": workflow.default_image.reference() or "flytekit's stock image",
+            "images": _image_facts(settings, source, files, is_embedded),
             "entities": [f"{type(entity).__name__} {entity.name}" for entity in source.entities],
             "code bundle": [f"{file.name} ({file.size_bytes} bytes)" for file in files.files],
             "left out": [path.name for path in files.ignored],
@@ -178,6 +180,16 @@ def _plan_only(
         {job.number: inputs.values for job, inputs in zip(jobs, fit_all(jobs, parameters), strict=True)},
     )
     return _close_without_result(request, jobs, "dry_run=true")
+
+
+def _image_facts(settings: LauncherConfig, source: WorkflowSource, files: FileSet, is_embedded: bool) -> list[str]:
+    images = images_as_they_are(settings)
+    facts = {"default": images.default or "flytekit's stock image", **images.named}
+    lines = {name: f"{name}: {reference}" for name, reference in facts.items()}
+    if builds_images(settings, is_embedded=is_embedded):
+        around = Surroundings(root=source.source_root, files=files, environment=os.environ)
+        lines |= {wish.name: wish.text() for wish in wishes(settings, around)}
+    return list(lines.values())
 
 
 def _schedule_facts(schedule: schedule_pb2.Schedule) -> str:

@@ -15,11 +15,10 @@ from flyteidl.core import literals_pb2
 from flytekit.core.base_task import PythonTask
 
 from hydraflyte.config import LauncherConfig
-from hydraflyte.errors import ConfigError, InputsError
+from hydraflyte.errors import InputsError
 from hydraflyte.launcher.defaults import default_inputs
 from hydraflyte.launcher.derived import task_names_of
 from hydraflyte.launcher.discover import WorkflowSource
-from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import parameters_of, to_literals
 from hydraflyte.launcher.inputs import JobInputs, Parameter, fit_inputs
 from hydraflyte.launcher.jobs import Job, LaunchRequest, hydra_config_of
@@ -60,21 +59,6 @@ class Launch:
         """Tell whether the jobs are to be run by a schedule."""
         workflow = self.settings.workflow
         return workflow.cron_schedule is not None or workflow.fixed_rate is not None
-
-
-def refuse_unbuilt_image(settings: LauncherConfig, endpoint: Endpoint) -> None:
-    """Check that the launch needs no image that would have to be built first.
-
-    Raises:
-        ConfigError: it does: ``build_images=auto`` builds where the backend is a cluster and a target image is named.
-    """
-    target = settings.workflow.default_image.target_image
-    if settings.build_images == "auto" and target is not None and not endpoint.is_embedded:
-        raise ConfigError(
-            f"hydra.launcher.build_images=auto would build {target} for {endpoint.target}, and building images is not "
-            "available in this version.",
-            hint="set hydra.launcher.build_images=false: the code then goes into the image as it is in the registry.",
-        )
 
 
 def find_given(client: FlyteClient, launch: Launch) -> launch_plan_pb2.LaunchPlan | None:

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import flytekit
 from flyteidl.core import identifier_pb2, literals_pb2
+from flytekit.core.python_auto_container import PythonAutoContainerTask
 
 from hydraflyte.config import LauncherConfig, WorkflowConfig, nearest
 from hydraflyte.errors import ConfigError, VersionTakenError
 from hydraflyte.launcher.discover import WorkflowSource
+from hydraflyte.launcher.images.builders import builders_for
+from hydraflyte.launcher.images.choice import (
+    Images,
+    Surroundings,
+    builds_images,
+    have_images,
+    images_as_they_are,
+    wishes,
+)
 from hydraflyte.launcher.package import FileSet, build_bundle, collect_files, prove_importable
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.provenance import (
@@ -41,9 +53,10 @@ from hydraflyte.launcher.register import (
     serialize,
 )
 from hydraflyte.launcher.remote import Creation, FlyteClient, Upload
+from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.version import Version, check_is_clean, resolve_version
 
-__all__ = ["container_environment", "content_key_of", "ensure_registered", "registration_key"]
+__all__ = ["container_environment", "content_key_of", "ensure_registered", "images_of", "registration_key"]
 
 _SHOWN = 3
 """How many of the biggest files of a code bundle are shown."""
@@ -52,13 +65,19 @@ _SHOWN = 3
 def ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) -> Registration:
     """Return the registration; sends nothing if exactly this has been registered before.
 
+    Images that are to be made are made first: what is registered names them by digest.
+
     Raises:
+        ConfigError: an image cannot be made as the config says.
+        ImageError: an image cannot be had.
         VersionError: the domain takes only committed code, and this is none.
         RegistrationError: an entity is refused; a ``VersionTakenError`` if its version has other content.
     """
     workflow = prepared.settings.workflow
     files = collect_files(prepared.source, (workflow.ignore,))
-    version = _version(client, prepared, files)
+    _check_require_clean(client, workflow)
+    release = _Release(files=files, images=images_of(prepared, files, is_embedded=client.endpoint.is_embedded))
+    version = _version(client, prepared, release)
     if version.provenance.diff:
         (sweep_dir / "uncommitted.diff").write_text(version.provenance.diff, encoding="utf-8", errors="surrogateescape")
     key = registration_key(version, prepared.source)
@@ -72,7 +91,7 @@ def ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) 
             )
         if found is None:
             break
-    plan = _plan(client, prepared, files, replace(version, text=text))
+    plan = _plan(client, prepared, release, replace(version, text=text))
     try:
         return _register(client, prepared, plan, version.reason)
     except VersionTakenError:  # half registered, with other settings
@@ -81,16 +100,49 @@ def ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) 
         return _register(client, prepared, replace(plan, version=wanted[-1]), version.reason)
 
 
-def _version(client: FlyteClient, prepared: Prepared, files: FileSet) -> Version:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Release:
+    """What is to be registered, besides the entities: the code and the images."""
+
+    files: FileSet
+    images: Images
+
+
+class _Imaged(Protocol):
+    """What has images; ``Launch`` and ``Prepared`` are two."""
+
+    @property
+    def settings(self) -> LauncherConfig: ...
+    @property
+    def source(self) -> WorkflowSource: ...
+    @property
+    def report(self) -> SweepReport: ...
+
+
+def images_of(launch: _Imaged, files: FileSet, *, is_embedded: bool) -> Images:
+    """Return the images that tasks are registered with, made first where the config asks for that.
+
+    Raises:
+        ConfigError: an image cannot be made as the config says.
+        ImageError: an image cannot be had.
+    """
+    settings = launch.settings
+    if not builds_images(settings, is_embedded=is_embedded):
+        return images_as_they_are(settings)
+    around = Surroundings(root=launch.source.source_root, files=files, environment=os.environ)
+    wanted = wishes(settings, around)
+    return have_images(settings, wanted, builders_for(wanted, os.environ), launch.report.line)
+
+
+def _version(client: FlyteClient, prepared: Prepared, release: _Release) -> Version:
     workflow = prepared.settings.workflow
     environment = container_environment(client.endpoint.is_embedded)
     version = resolve_version(
         given=workflow.given_version(),
         source_root=prepared.source.source_root,
-        files=files,
-        content_key=content_key_of(prepared.settings, environment, prepared.defaults),
+        files=release.files,
+        content_key=content_key_of(release.images, environment, prepared.defaults),
     )
-    _check_require_clean(client, workflow)
     if workflow.domain in workflow.require_clean:
         check_is_clean(version, workflow.domain)
     return version
@@ -114,7 +166,7 @@ def _check_require_clean(client: FlyteClient, workflow: WorkflowConfig) -> None:
         )
 
 
-def _plan(client: FlyteClient, prepared: Prepared, files: FileSet, version: Version) -> RegistrationPlan:
+def _plan(client: FlyteClient, prepared: Prepared, release: _Release, version: Version) -> RegistrationPlan:
     """Send what is to be sent before any entity; returns what the entities are registered with."""
     workflow = prepared.settings.workflow
     prepared.report.line(f"version {version.text} ({version.reason})")
@@ -123,17 +175,26 @@ def _plan(client: FlyteClient, prepared: Prepared, files: FileSet, version: Vers
         project=workflow.project,
         domain=workflow.domain,
         version=version.text,
-        image=workflow.default_image.reference(),
+        image=release.images.default,
+        named_images=release.images.named,
         environment=container_environment(client.endpoint.is_embedded),
-        bundle_uri=_send_code(client, prepared, files),
+        bundle_uri=_send_code(client, prepared, release.files) if _needs_a_bundle(client, prepared, release) else None,
         key=registration_key(version, prepared.source),
         defaults=prepared.defaults,
         annotations={
             **code_annotations(version, lock_file),
             **prepared.call.annotations(),
-            DOCUMENT: _send_document(client, workflow, document(version, files, lock_file, prepared.call)),
+            DOCUMENT: _send_document(client, workflow, document(version, release.files, lock_file, prepared.call)),
         },
     )
+
+
+def _needs_a_bundle(client: FlyteClient, prepared: Prepared, release: _Release) -> bool:
+    """Tell whether a task would start without the code: as a process of this machine, or in an image of its own."""
+    if client.endpoint.is_embedded or not release.images.hold_the_code:
+        return True
+    tasks = [entity for entity in prepared.source.entities if isinstance(entity, PythonAutoContainerTask)]
+    return any(task.container_image and "{{" not in str(task.container_image) for task in tasks)
 
 
 def _register(client: FlyteClient, prepared: Prepared, plan: RegistrationPlan, reason: str) -> Registration:
@@ -177,10 +238,10 @@ def container_environment(is_embedded: bool) -> dict[str, str]:
     return {PYTHON_VARIABLE: sys.executable} if is_embedded else {}
 
 
-def content_key_of(settings: LauncherConfig, environment: Mapping[str, str], defaults: literals_pb2.LiteralMap) -> str:
+def content_key_of(images: Images, environment: Mapping[str, str], defaults: literals_pb2.LiteralMap) -> str:
     """Return, in a canonical form, everything but the code that decides what is registered."""
     parts = {
-        "image": settings.workflow.default_image.reference(),
+        "images": images.key(),
         "environment": dict(environment),
         "flytekit": flytekit.__version__,
         "defaults": hashlib.sha256(defaults.SerializeToString(deterministic=True)).hexdigest()[:32],

@@ -16,6 +16,7 @@ from typing import Any
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from flytekit.configuration import FastSerializationSettings, ImageConfig, SerializationSettings
+from flytekit.configuration.default_images import DefaultImages
 from flytekit.core.launch_plan import LaunchPlan
 from flytekit.core.workflow import WorkflowBase
 from flytekit.models.admin.workflow import WorkflowSpec as WorkflowSpecModel
@@ -43,6 +44,7 @@ class RegistrationPlan:
     Attributes:
         version: version of every entity.
         image: reference of the image of tasks that name none; None means flytekit's stock image.
+        named_images: name -> reference of the images that tasks refer to by name.
         environment: variables of every task's container.
         bundle_uri: where the code bundle is; None leaves the code to the image.
         key: digest of everything that decides the content, kept as an annotation of the main launch plan.
@@ -57,6 +59,7 @@ class RegistrationPlan:
     environment: Mapping[str, str]
     bundle_uri: str | None
     key: str
+    named_images: Mapping[str, str] = field(default_factory=dict)
     defaults: literals_pb2.LiteralMap = field(default_factory=literals_pb2.LiteralMap)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -179,12 +182,12 @@ def _settings(plan: RegistrationPlan) -> SerializationSettings:
     fast = None
     if plan.bundle_uri is not None:
         fast = FastSerializationSettings(enabled=True, destination_dir=".", distribution_location=plan.bundle_uri)
-    images = ImageConfig.auto_default_image() if plan.image is None else ImageConfig.from_images(plan.image)
+    image = DefaultImages.default_image() if plan.image is None else plan.image
     return SerializationSettings(
         project=plan.project,
         domain=plan.domain,
         version=plan.version,
-        image_config=images,
+        image_config=ImageConfig.from_images(image, dict(plan.named_images)),
         env=dict(plan.environment) or None,
         fast_serialization_settings=fast,
     )

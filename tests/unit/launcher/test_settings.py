@@ -72,16 +72,62 @@ def test_all_problems_are_named_at_once() -> None:
     assert "workflow.version=1 and its older spelling target_image_version=2 differ" in text
 
 
+APP = ImageConfig(target_image="ghcr.io/me/app")
+
+
 @pytest.mark.parametrize(
-    ("settings", "key"),
+    ("settings", "message"),
     [
-        ({"build_images": True}, "build_images=true"),
-        ({"workflow": WorkflowConfig(extra_images=[ImageConfig()])}, "workflow.extra_images"),
+        ({"build_images": True}, "build_images=true, and no image names what is to be built"),
+        (
+            {"workflow": WorkflowConfig(default_image=ImageConfig(builder="biuldah"))},
+            "builder='biuldah' is none of auto",
+        ),
+        (
+            {"workflow": WorkflowConfig(extra_images=[ImageConfig(base_image="a")])},
+            r"extra_images\[0\] has no flyte_image_name",
+        ),
+        (
+            {"workflow": WorkflowConfig(extra_images=[ImageConfig(flyte_image_name="gpu")])},
+            r"extra_images\[0\] names no image",
+        ),
+        (
+            {"workflow": WorkflowConfig(extra_images=[ImageConfig(base_image="a", flyte_image_name="default")])},
+            "flyte_image_name=default is the name of default_image already",
+        ),
+        (
+            {
+                "workflow": WorkflowConfig(
+                    default_image=APP,
+                    extra_images=[ImageConfig(target_image="ghcr.io/me/app", flyte_image_name="gpu")],
+                )
+            },
+            r"extra_images\[0\].target_image=ghcr.io/me/app is that of default_image too",
+        ),
+        (
+            {"workflow": WorkflowConfig(default_image=ImageConfig(base_image="me/app", target_image="me/app"))},
+            "base and target are both me/app:latest: the image would be built on itself",
+        ),
+        (
+            {"workflow": WorkflowConfig(default_image=ImageConfig(target_image_version="2"))},
+            "default_image.target_image_version=2 names a tag, but no image",
+        ),
+        (
+            {"workflow": WorkflowConfig(default_image=ImageConfig(target_image="me/app", build_timeout_s=0))},
+            "build_timeout_s is 0: no build could ever end",
+        ),
     ],
 )
-def test_what_this_version_cannot_do_is_refused_by_name(settings: dict[str, Any], key: str) -> None:
-    with pytest.raises(ConfigError, match=f"^hydra.launcher.{key} is not available in this version"):
+def test_images_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         LauncherConfig(**settings)
+
+
+def test_the_nearest_builder_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        LauncherConfig(workflow=WorkflowConfig(default_image=ImageConfig(builder="biuldah")))
+
+    assert caught.value.hint == "did you mean hydra.launcher.workflow.default_image.builder=buildah?"
 
 
 def test_the_older_spelling_of_the_version_is_understood() -> None:

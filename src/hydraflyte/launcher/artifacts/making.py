@@ -39,7 +39,7 @@ from hydraflyte.launcher.jobs import Job, hydra_config_of, sweeper_of
 from hydraflyte.launcher.package import FileSet, build_bundle, collect_files, prove_importable
 from hydraflyte.launcher.preparation import Launch
 from hydraflyte.launcher.provenance import code_annotations, document, find_lock_file, this_call
-from hydraflyte.launcher.publication import content_key_of, registration_key
+from hydraflyte.launcher.publication import content_key_of, images_of, registration_key
 from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.register import RegistrationPlan, SerializedEntity, serialize
 from hydraflyte.launcher.version import Version, check_is_clean, resolve_version
@@ -92,7 +92,8 @@ def _artifact(launch: Launch, job: Job, scratch: Path) -> Artifact:
     with hydra_config_of(job):
         config = job.config_without_hydra()
         defaults = _defaults(launch, job, config)
-    version = _version(launch, files, content_key_of(settings, {}, defaults), is_changed=bool(job.overrides))
+    images = images_of(launch, files, is_embedded=True)  # whoever delivers it has no say in them
+    version = _version(launch, files, content_key_of(images, {}, defaults), is_changed=bool(job.overrides))
     bundle = build_bundle(files, scratch)
     counts = f"{bundle.file_count} files, {bundle.size_bytes / 1024:.0f} kB, {bundle.ignored_count} left out"
     launch.report.line(f"code bundle: {counts}")
@@ -102,7 +103,8 @@ def _artifact(launch: Launch, job: Job, scratch: Path) -> Artifact:
         project="",  # these are filled in by whoever delivers
         domain="",
         version="",
-        image=settings.workflow.default_image.reference(),
+        image=images.default,
+        named_images=images.named,
         environment={},
         bundle_uri=CODE_MARK,
         key=registration_key(version, source),
