@@ -24,6 +24,8 @@ from hydraflyte.launcher.images.dialects import DIALECTS, Dialect, Scratch, base
 from hydraflyte.launcher.images.failures import explain
 
 _PROBE_LIMIT_S = 15.0
+_PROBE_ERROR = re.compile(r"^(Error|ERROR):", re.MULTILINE)
+"""`docker buildx inspect` tells of a daemon that does not answer, and ends with 0."""
 _MASKED_BYTES = 16384
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PUSHED_DIGEST = re.compile(r"digest: (?P<digest>sha256:[0-9a-f]{64}) size: \d+")
@@ -55,7 +57,8 @@ class CliBuilder:
         if shutil.which(self.dialect.probe[0], path=self.environment.get("PATH")) is None:
             return False
         with suppress(ImageError):
-            return self._run(self.dialect.probe, time.monotonic() + _PROBE_LIMIT_S, _nothing).code == 0
+            ended = self._run(self.dialect.probe, time.monotonic() + _PROBE_LIMIT_S, _nothing)
+            return ended.code == 0 and _PROBE_ERROR.search(ended.text) is None
         return False
 
     def build(self, request: BuildRequest, say: Say) -> BuiltImage:
