@@ -1,58 +1,110 @@
-"""Runs attempts in forked children of warm interpreters, and reports how each ended.
+"""Runs attempts in forked children of warm interpreters, one for each Python that a task may name.
 
-Rule: each attempt handed to ``start`` gets exactly one end, from one place (``_end``). Knows the queue, directories
-and results; how processes are started and watched is the interpreters' business.
+Rule: a task sees what a pod would show it, as far as a process of this machine can. How an interpreter is kept warm,
+and how attempts are queued and judged, is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import shutil
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from hydraflyte.backend.engine.commands import AttemptSpec
-from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptLost, AttemptStarted
-from hydraflyte.backend.engine.failures import ErrorKind, Failure
-from hydraflyte.backend.executor import attempts, environment, results
-from hydraflyte.backend.executor.budget import BudgetQueue, DevicePool
+from hydraflyte.backend.executor import environment
 from hydraflyte.backend.executor.containers import refuse_container
-from hydraflyte.backend.executor.demands import Needs, needs_of, shortfalls
-from hydraflyte.backend.executor.interpreters import Patience, WarmInterpreter
+from hydraflyte.backend.executor.interpreters import AttemptListener, Patience, WarmInterpreter
 from hydraflyte.backend.executor.machine import DEVICES_VARIABLE, Machine
-from hydraflyte.backend.executor.mounts import Mount, Mounts, unmount
-from hydraflyte.backend.executor.results import AttemptEnd
+from hydraflyte.backend.executor.queued import QueuedExecutor
+from hydraflyte.backend.executor.workplaces import Assignment, Runner, Workplace
 from hydraflyte.backend.executor.zygotes import Site, StartOrder
-from hydraflyte.backend.ports import EventSink
-from hydraflyte.errors import HydraFlyteError
-from hydraflyte.home import Home
-from hydraflyte.identifiers import AttemptId
-from hydraflyte.secret_files import SecretFiles
 
 _log = logging.getLogger(__name__)
-INSUFFICIENT_RESOURCES = "InsufficientResources"
-_MOST_ENDED_REMEMBERED = 10_000  # a repeated start comes soon or never
-_LARGE_RESULT_BYTES = 256 * 1024
 
 
-@dataclass(slots=True, kw_only=True)
-class _Live:
-    """An attempt without an end so far."""
+class WarmProcesses(Workplace):
+    """A Workplace of this machine's interpreters.
 
-    spec: AttemptSpec
-    needs: Needs
-    interpreter: WarmInterpreter | None = None  # set once submitted
-    mount: Mount | None = None  # its secrets, once submitted
-    is_aborting: bool = False
+    Args:
+        folder: where zygotes live; it is made, and removed at the end.
+        python: absolute path of the interpreter for attempts that name none.
+        inherited: variables that every attempt sees; its own ones win over them.
+        patience: how long to wait for what.
+    """
+
+    def __init__(self, *, folder: Path, python: str, inherited: Mapping[str, str], patience: Patience) -> None:
+        self._python = python
+        self._patience = patience
+        self._inherited = dict(inherited)
+        self._site = Site(folder=folder, environ=self._inherited)
+        self._interpreters: dict[str, WarmInterpreter] = {}
+        self._listener: AttemptListener | None = None
+
+    async def open(self, listener: AttemptListener) -> None:
+        """Get ready, and start to warm up the default interpreter; does not wait for it."""
+        self._listener = listener
+        shutil.rmtree(self._site.folder, ignore_errors=True)  # of a backend that was killed
+        self._site.folder.mkdir(mode=0o700, parents=True)
+        try:
+            python = environment.choose_interpreter({}, default=self._python)
+        except environment.InterpreterError as error:
+            _log.warning("cannot warm up: %s", error)
+            return
+        self._interpreter(python).warm_up()
+
+    def refuse(self, spec: AttemptSpec) -> str | None:
+        """See ``Workplace.refuse``."""
+        return refuse_container(spec.task, spec.argv)
+
+    def has_begun(self, directory: Path) -> bool:
+        """See ``Workplace.has_begun``: processes end with their backend, so none has."""
+        return False
+
+    def submit(self, assignment: Assignment) -> Runner:
+        """Hand it to its interpreter.
+
+        Raises:
+            InterpreterError: the one that it names cannot be used.
+        """
+        spec = assignment.spec
+        python = environment.choose_interpreter(spec.env, default=self._python)
+        tmp = assignment.directory / "tmp"
+        order = StartOrder(
+            attempt=assignment.key,
+            directory=assignment.directory,
+            argv=spec.argv,
+            env=environment.build_environment(self._inherited, spec.env, python=python, tmp=tmp),
+            private_env={**_device_env(assignment), **assignment.mount.env},
+            memory_limit_bytes=assignment.needs.memory_limit_bytes,
+        )
+        interpreter = self._interpreter(python)
+        interpreter.submit(assignment.key, order.as_message())
+        return interpreter
+
+    async def close(self) -> None:
+        """See ``Workplace.close``."""
+        await asyncio.gather(*(interpreter.close() for interpreter in self._interpreters.values()))
+        self._interpreters.clear()
+        shutil.rmtree(self._site.folder, ignore_errors=True)
+
+    def zygote_pids(self) -> tuple[int, ...]:
+        """Return the process ids of the warm interpreters that live now."""
+        pids = (interpreter.zygote_pid for interpreter in self._interpreters.values())
+        return tuple(pid for pid in pids if pid is not None)
+
+    def _interpreter(self, python: str) -> WarmInterpreter:
+        if python not in self._interpreters:
+            assert self._listener is not None, "nothing is submitted before open"
+            self._interpreters[python] = WarmInterpreter(
+                python=python, site=self._site, patience=self._patience, listener=self._listener
+            )
+        return self._interpreters[python]
 
 
-class ForkServerExecutor:
+class ForkServerExecutor(QueuedExecutor):
     """A TaskExecutor on processes of this machine.
 
     Args:
@@ -74,244 +126,17 @@ class ForkServerExecutor:
         platform: Mapping[str, str] = MappingProxyType({}),
         patience: Patience = Patience(),  # noqa: B008 (an immutable value)
     ) -> None:
-        self._home = home
-        self._python = python
-        self._patience = patience
-        self._inherited = {**environment.select_inherited(environ), **platform}
-        self._site = Site(folder=home / "zygotes", environ=self._inherited)
-        self._queue: BudgetQueue[str, AttemptSpec] = BudgetQueue(capacity=machine.capacity)
-        self._devices: DevicePool[str] = DevicePool(machine.gpus)
-        secrets = SecretFiles(Home(root=home).secrets)
-        self._mounts = Mounts(folder=home / "mounted-secrets", files=secrets, environ=environ)
-        self._live: dict[str, _Live] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
-        self._interpreters: dict[str, WarmInterpreter] = {}
-        self._sink: EventSink | None = None
-        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="executor-disk")
-        self._reading: set[asyncio.Future[AttemptEnd]] = set()
-
-    async def open(self, sink: EventSink) -> None:
-        """Get ready, and start to warm up the default interpreter; does not wait for it."""
-        self._sink = sink
-        shutil.rmtree(self._site.folder, ignore_errors=True)  # of a backend that was killed
-        self._site.folder.mkdir(mode=0o700, parents=True)
-        self._mounts.clear()
-        try:
-            python = environment.choose_interpreter({}, default=self._python)
-        except environment.InterpreterError as error:
-            _log.warning("cannot warm up: %s", error)
-            return
-        self._interpreter(python).warm_up()
-
-    def start(self, spec: AttemptSpec) -> None:
-        """Queue the attempt. One that has ended before, even under an earlier backend, is not run again."""
-        key = str(spec.attempt)
-        if key in self._live or key in self._ended:
-            return
-        self._live[key] = _Live(spec=spec, needs=needs_of(spec))
-        asyncio.get_running_loop().call_soon(self._admit, key)
-
-    def abort(self, attempt: AttemptId, reason: str) -> None:
-        """Kill the attempt or drop it from the queue."""
-        _log.info("aborting %s: %s", attempt, reason)
-        key = str(attempt)
-        live = self._live.get(key)
-        if live is not None:
-            if live.is_aborting:
-                return
-            live.is_aborting = True
-            if live.interpreter is not None and not live.interpreter.withdraw(key):
-                live.interpreter.abort(key)
-                return
-        asyncio.get_running_loop().call_soon(self._end, key, AttemptAborted(attempt=attempt))
-
-    def find_result(self, spec: AttemptSpec) -> AttemptEnd | None:
-        """Return the end of an attempt from its files, or None."""
-        try:
-            end = results.read_end(spec, attempts.attempt_dir(self._home, spec.attempt))
-        except attempts.UnsafeNameError:
-            return None
-        return self._with_advice(spec, end) if isinstance(end, AttemptFailed) else end
-
-    async def close(self) -> None:
-        """Kill what runs; return once no process is left."""
-        self._sink = None
-        await asyncio.gather(*(interpreter.close() for interpreter in self._interpreters.values()))
-        self._interpreters.clear()
-        await asyncio.get_running_loop().run_in_executor(None, self._disk.shutdown)
-        shutil.rmtree(self._site.folder, ignore_errors=True)
-        self._mounts.clear()
+        inherited = {**environment.select_inherited(environ), **platform}
+        self._processes = WarmProcesses(folder=home / "zygotes", python=python, inherited=inherited, patience=patience)
+        super().__init__(home=home, machine=machine, environ=environ, workplace=self._processes)
 
     def zygote_pids(self) -> tuple[int, ...]:
         """Return the process ids of the warm interpreters that live now."""
-        pids = (interpreter.zygote_pid for interpreter in self._interpreters.values())
-        return tuple(pid for pid in pids if pid is not None)
-
-    def _interpreter(self, python: str) -> WarmInterpreter:
-        if python not in self._interpreters:
-            self._interpreters[python] = WarmInterpreter(
-                python=python, site=self._site, patience=self._patience, listener=self
-            )
-        return self._interpreters[python]
-
-    def _admit(self, key: str) -> None:
-        live = self._live.get(key)
-        if live is None or live.is_aborting:
-            return
-        known = self.find_result(live.spec)
-        if known is not None:
-            self._end(key, known)
-            return
-        demand = live.needs.demand
-        lacking = shortfalls(demand, self._queue.capacity)
-        if lacking:
-            self._end(key, _refuse(live.spec.attempt, lacking))
-            return
-        self._queue.push(key, live.spec, demand)
-        self._start_what_fits()
-
-    def _free(self, key: str) -> None:
-        self._queue.release(key)
-        self._devices.release(key)
-
-    def _start_what_fits(self) -> None:
-        for key, spec in self._queue.take():
-            problem = self._submit(key, spec)
-            if problem is not None:
-                self._end(key, problem)
-
-    def _submit(self, key: str, spec: AttemptSpec) -> AttemptFailed | None:
-        """Make the attempt's directory and hand it to its interpreter; return why that is not possible, or None."""
-        refusal = refuse_container(spec.task, spec.argv)
-        if refusal is not None:
-            return results.fail_for_good(spec.attempt, code=results.BAD_TASK_DEFINITION, message=refusal)
-        try:
-            python = environment.choose_interpreter(spec.env, default=self._python)
-            directory = attempts.attempt_dir(self._home, spec.attempt)
-            attempts.prepare(directory)
-            attempts.prepare_checkpoint(spec.argv)
-            self._live[key].mount = mount = self._mounts.mount(spec.task)
-        except (environment.InterpreterError, attempts.UnsafeNameError) as error:
-            return results.fail_for_good(spec.attempt, code=results.BAD_TASK_DEFINITION, message=_in_one_text(error))
-        except OSError as error:
-            return _fail_by_system(spec.attempt, f"the attempt's directory cannot be made: {error}")
-        live = self._live[key]
-        live.interpreter = self._interpreter(python)
-        order = StartOrder(
-            attempt=key,
-            directory=directory,
-            argv=spec.argv,
-            env=environment.build_environment(self._inherited, spec.env, python=python, tmp=directory / "tmp"),
-            private_env={**self._device_env(key, spec), **mount.env},
-            memory_limit_bytes=live.needs.memory_limit_bytes,
-        )
-        live.interpreter.submit(key, order.as_message())
-        return None
-
-    def _device_env(self, key: str, spec: AttemptSpec) -> dict[str, str]:
-        """Return the variable that shows the attempt its GPUs; without any it sees none, as in a pod."""
-        devices = self._devices.take(key, self._live[key].needs.demand.gpus)
-        if devices:
-            return {DEVICES_VARIABLE: ",".join(devices)}
-        return {} if DEVICES_VARIABLE in spec.env else {DEVICES_VARIABLE: ""}
-
-    def on_started(self, attempt: str) -> None:
-        """The process exists."""
-        live = self._live.get(attempt)
-        if live is not None:
-            identity = live.spec.attempt
-            self._post(AttemptStarted(attempt=identity, logs=attempts.log_links(identity)))
-
-    def on_exited(self, attempt: str) -> None:
-        """The process is gone: free its slot at once, then read what it left."""
-        live = self._live.get(attempt)
-        if live is None:
-            return
-        self._free(attempt)
-        self._start_what_fits()
-        read = functools.partial(self._read_end, live.spec)
-        if results.measure_results(live.spec) < _LARGE_RESULT_BYTES:
-            self._end(attempt, read())
-            return
-        reading = asyncio.get_running_loop().run_in_executor(self._disk, read)
-        self._reading.add(reading)
-        reading.add_done_callback(self._reading.discard)
-        reading.add_done_callback(lambda done: self._end(attempt, done.result()))
-
-    def on_lost(self, attempt: str, reason: str) -> None:
-        """The process died with its zygote."""
-        live = self._live.get(attempt)
-        if live is not None:
-            self._end(attempt, AttemptLost(attempt=live.spec.attempt, reason=reason))
-
-    def on_unstartable(self, attempt: str, reason: str) -> None:
-        """No zygote of this interpreter lives long enough."""
-        live = self._live.get(attempt)
-        if live is not None:
-            failure = results.fail_for_good(live.spec.attempt, code=results.BAD_TASK_DEFINITION, message=reason)
-            self._end(attempt, failure)
-
-    def _read_end(self, spec: AttemptSpec) -> AttemptEnd:
-        directory = attempts.attempt_dir(self._home, spec.attempt)
-        try:
-            end = results.read_end(spec, directory)
-        except Exception:  # the border of the task process: whatever it left must not stop the backend
-            _log.exception("cannot read how attempt %s ended", spec.attempt)
-            return _fail_by_system(spec.attempt, f"the result in {spec.output_prefix} cannot be read")
-        return end or AttemptLost(attempt=spec.attempt, reason=f"no record of its end could be written to {directory}")
-
-    def _end(self, key: str, event: AttemptEnd) -> None:
-        """Report the attempt's one end. An abort that was asked for wins over whatever else happened."""
-        live = self._live.pop(key, None)
-        if live is None and not isinstance(event, AttemptAborted):
-            return
-        self._queue.drop(key)
-        self._free(key)
-        if live is not None:
-            self._remember_ended(key)
-            self._discard_scratch(live)
-            if isinstance(event, AttemptFailed):
-                event = self._with_advice(live.spec, event)
-            if live.is_aborting:
-                event = AttemptAborted(attempt=live.spec.attempt)
-        self._post(event)
-        self._start_what_fits()
-
-    def _remember_ended(self, key: str) -> None:
-        self._ended[key] = None
-        if len(self._ended) > _MOST_ENDED_REMEMBERED:
-            self._ended.popitem(last=False)
-
-    def _with_advice(self, spec: AttemptSpec, end: AttemptFailed) -> AttemptFailed:
-        """Add to the message which secrets were not there: what flytekit says of them names no way to set them."""
-        advice = [text for text in self._mounts.missing(spec.task) if text not in end.failure.message]
-        if not advice:
-            return end
-        return replace(end, failure=replace(end.failure, message="\n".join((end.failure.message, *advice))))
-
-    def _discard_scratch(self, live: _Live) -> None:
-        if live.mount is not None:
-            unmount(live.mount)
-        if live.interpreter is not None and self._sink is not None:
-            self._disk.submit(attempts.remove_scratch, attempts.attempt_dir(self._home, live.spec.attempt))
-
-    def _post(self, event: AttemptStarted | AttemptEnd) -> None:
-        if self._sink is not None:
-            self._sink.post(event.attempt.execution, event)
+        return self._processes.zygote_pids()
 
 
-def _refuse(attempt: AttemptId, lacking: Sequence[str]) -> AttemptFailed:
-    message = (
-        f"The task can never run on this machine: it asks for {' and '.join(lacking)}. Ask for less in its Resources"
-        " (or with_overrides), or declare more: `hydraflyte down`, then `hydraflyte up` with --cpus, --memory, --gpus."
-    )
-    return results.fail_for_good(attempt, code=INSUFFICIENT_RESOURCES, message=message)
-
-
-def _fail_by_system(attempt: AttemptId, message: str) -> AttemptFailed:
-    failure = Failure(kind=ErrorKind.SYSTEM, code="FailedToStart", message=message, is_retryable=True)
-    return AttemptFailed(attempt=attempt, failure=failure)
-
-
-def _in_one_text(error: HydraFlyteError) -> str:
-    return f"{error.message}. {error.hint}"
+def _device_env(assignment: Assignment) -> dict[str, str]:
+    """Return the variable that shows the attempt its GPUs; without any it sees none, as in a pod."""
+    if assignment.devices:
+        return {DEVICES_VARIABLE: ",".join(assignment.devices)}
+    return {} if DEVICES_VARIABLE in assignment.spec.env else {DEVICES_VARIABLE: ""}
