@@ -20,6 +20,7 @@ from pathlib import Path
 from hydraflyte.catch_up import CatchUp
 from hydraflyte.errors import BackendStartError
 from hydraflyte.home import Home, RunningBackend
+from hydraflyte.task_runtime import TaskRuntime
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 15.0
@@ -39,6 +40,7 @@ class BackendOptions:
         cpus: processors that tasks may ask for, as a quantity; None means those of the machine.
         memory: memory that tasks may ask for, as a quantity; None means that of the machine.
         gpus: devices that tasks may ask for, a number or ids; None means those found.
+        runtime: whether tasks are processes, or containers of their images and whose.
     """
 
     port: int | None = None
@@ -49,10 +51,12 @@ class BackendOptions:
     cpus: str | None = None
     memory: str | None = None
     gpus: str | None = None
+    runtime: TaskRuntime = TaskRuntime.PROCESS
 
     def as_arguments(self) -> list[str]:
         """Return the options as arguments of ``hydraflyte up``."""
         arguments = ["--host", self.host, f"--catch-up={self.catch_up.value}"]
+        arguments.append(f"--runtime={self.runtime.value}")
         for name in ("port", "python", "cpus", "memory", "gpus"):
             if getattr(self, name) is not None:
                 arguments.append(f"--{name}={getattr(self, name)}")

@@ -21,6 +21,7 @@ from pathlib import Path
 import platformdirs
 
 from hydraflyte.errors import BackendStartError
+from hydraflyte.task_runtime import TaskRuntime
 
 DEFAULT_PORT = 30080
 _LOCK_PATIENCE_S = 0.2
@@ -39,6 +40,7 @@ class RunningBackend:
         console_url: address of the console for a browser; opens without further ado.
         config: path of the Flyte client config file.
         python: interpreter for tasks that do not name one.
+        runtime: what runs tasks: ``process``, or a container runtime with its version and program.
     """
 
     pid: int
@@ -51,6 +53,7 @@ class RunningBackend:
     python: str
     auth: bool
     version: str
+    runtime: str = TaskRuntime.PROCESS.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,11 @@ class Home:
     @property
     def mail_settings(self) -> Path:
         return self.root / "smtp.yaml"
+
+    @property
+    def container_runtime(self) -> Path:
+        """The program that may have containers of this home; gone once it has none."""
+        return self.root / "container-runtime"
 
     @property
     def log_file(self) -> Path:

@@ -15,7 +15,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -42,14 +42,17 @@ from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
 from hydraflyte.backend.console.transfer import Transfers
 from hydraflyte.backend.executor.attempts import log_path
+from hydraflyte.backend.executor.containerised import ContainerExecutor, end_leftovers
 from hydraflyte.backend.executor.echo import EchoingExecutor
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
 from hydraflyte.backend.executor.machine import survey
+from hydraflyte.backend.executor.runtimes import find_runtime
 from hydraflyte.backend.gateway.routes import gateway_routes
 from hydraflyte.backend.loop import ExecutionLoop
 from hydraflyte.backend.notify.courier import Courier
 from hydraflyte.backend.notify.mail import read_mail_settings
 from hydraflyte.backend.notify.notifier import Notifier
+from hydraflyte.backend.ports import TaskExecutor
 from hydraflyte.backend.scheduler.scheduler import Scheduler
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -58,6 +61,7 @@ from hydraflyte.clock import SystemClock
 from hydraflyte.embedded import BackendOptions
 from hydraflyte.errors import BackendStartError
 from hydraflyte.home import Home, RunningBackend, write_private
+from hydraflyte.task_runtime import TaskRuntime
 
 log = logging.getLogger(__name__)
 
@@ -99,13 +103,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         http_socket, addresses = reserve(options.host, options.port, last_port=last_port)
         stack.callback(http_socket.close)
         python = options.python or sys.executable
-        executor = ForkServerExecutor(
-            home=home.root,
-            python=python,
-            machine=survey(os.environ, cpus=options.cpus, memory=options.memory, gpus=options.gpus),
-            environ=os.environ,
-            platform=_platform(home, addresses),
-        )
+        executor, runtime = _executor(home, options, python=python, platform=_platform(home, addresses))
         database = Database.open(home.database)
         stack.callback(database.close)
         blobs = Blobs(home.blobs)
@@ -182,7 +180,30 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             python=python,
             auth=options.auth,
             version=__version__,
+            runtime=runtime,
         )
+
+
+def _executor(
+    home: Home, options: BackendOptions, *, python: str, platform: Mapping[str, str]
+) -> tuple[TaskExecutor, str]:
+    """Return what runs tasks, and its name.
+
+    Raises:
+        BackendStartError: a declared amount cannot be used, or the container runtime does not answer.
+    """
+    machine = survey(os.environ, cpus=options.cpus, memory=options.memory, gpus=options.gpus)
+    end_leftovers(home, os.environ)
+    if options.runtime is TaskRuntime.PROCESS:
+        processes = ForkServerExecutor(
+            home=home.root, python=python, machine=machine, environ=os.environ, platform=platform
+        )
+        return processes, options.runtime.value
+    runtime = find_runtime(options.runtime, os.environ)
+    containers = ContainerExecutor(
+        home=home.root, runtime=runtime, machine=machine, environ=os.environ, platform=platform
+    )
+    return containers, str(runtime)
 
 
 def _listen(server: grpc.aio.Server, address: str, *, hint: str) -> None:

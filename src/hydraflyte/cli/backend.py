@@ -13,6 +13,7 @@ from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_jso
 from hydraflyte.embedded import BackendOptions, start_backend, stop_backend
 from hydraflyte.errors import BackendStartError, HydraFlyteError
 from hydraflyte.home import DEFAULT_PORT, Home, RunningBackend
+from hydraflyte.task_runtime import TaskRuntime
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -27,6 +28,14 @@ def add_verbs(verbs: Verbs) -> None:
     up.add_argument("--memory", metavar="SIZE", help="memory that tasks may ask for, such as 8Gi (default: all of it)")
     up.add_argument(
         "--gpus", metavar="DEVICES", help="GPUs to hand out: a number, or ids such as 0,3 (default: those found)"
+    )
+    up.add_argument(
+        "--runtime",
+        choices=[each.value for each in TaskRuntime],
+        default=TaskRuntime.PROCESS.value,
+        metavar="CHOICE",
+        help="what tasks run as: `process` on this machine's interpreters, or containers of their images with `docker`"
+        " or `podman` (default: %(default)s)",
     )
     up.add_argument("--no-auth", action="store_true", help="let every local process in, without a token")
     up.add_argument(
@@ -117,6 +126,7 @@ def _settings(options: argparse.Namespace) -> BackendOptions:
         cpus=options.cpus,
         memory=options.memory,
         gpus=options.gpus,
+        runtime=TaskRuntime(options.runtime),
     )
 
 
@@ -153,4 +163,5 @@ def _print_backend(running: RunningBackend, *, as_json: bool) -> None:
     print(f"console   {running.console_url}")
     print(f"config    {running.config}")
     print(f"home      {running.home}")
+    print(f"tasks     {running.runtime}")
     print(f"pid       {running.pid}")

@@ -41,7 +41,6 @@ class AttemptReport:
         futures: content of ``futures.pb``, or None if there is no such file.
         has_deck: whether there is a ``deck.html``.
         is_out_of_memory: whether the process was killed because it used too much memory.
-        start_failure: why the process could not be started at all, or ``""``.
     """
 
     attempt: AttemptId
@@ -58,12 +57,11 @@ class AttemptReport:
     futures: DynamicJobSpec | None = None
     has_deck: bool = False
     is_out_of_memory: bool = False
-    start_failure: str = ""
 
 
 def judge(report: AttemptReport) -> AttemptSucceeded | AttemptFailed | DynamicJobSpec:
     """Return how the attempt ended, or the specification of the workflow that it produced instead of outputs."""
-    if report.futures is not None and not report.start_failure and report.exit_code == 0 and report.signal is None:
+    if report.futures is not None and report.exit_code == 0 and report.signal is None:
         return report.futures  # whatever else the process wrote (nodes/task/handler.go)
     failure = _failure(report)
     if failure is not None:
@@ -73,8 +71,6 @@ def judge(report: AttemptReport) -> AttemptSucceeded | AttemptFailed | DynamicJo
 
 
 def _failure(report: AttemptReport) -> Failure | None:
-    if report.start_failure:
-        return _user("BadTaskDefinition", report.start_failure, is_retryable=False)
     has_exited_well = report.exit_code == 0 and report.signal is None
     if report.error is not None:  # also after a bad exit: flytepropeller would not look, but users want to see it
         return _written_failure(report.error.error, report.error_uri)

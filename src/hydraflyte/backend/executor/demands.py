@@ -62,10 +62,11 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What an attempt takes while it runs, and the most memory that its processes may use (None: no limit)."""
+    """What an attempt takes while it runs, and the most that its processes may use (None: no limit)."""
 
     demand: Demand
     memory_limit_bytes: int | None = None
+    cpu_limit_millis: int | None = None
 
 
 def needs_of(spec: AttemptSpec) -> Needs:
@@ -77,7 +78,8 @@ def needs_of(spec: AttemptSpec) -> Needs:
     requests, limits = _declared(spec.task)
     defaults, most = spec.resource_defaults, spec.resource_limits
     request = {name: _amount(name, requests, limits, defaults, most) for name in (_CPU, _MEMORY, _GPU)}
-    limit = _amount(_MEMORY, limits, requests, defaults, most)
+    memory_limit = _amount(_MEMORY, limits, requests, defaults, most)
+    cpu_limit = _amount(_CPU, limits, requests, defaults, most)
     cpu = request[_CPU]
     demand = Demand(
         cpu_millis=DEFAULT_CPU_MILLIS if not cpu else max(LEAST_CPU_MILLIS, _ceiling(cpu * 1000)),
@@ -86,7 +88,11 @@ def needs_of(spec: AttemptSpec) -> Needs:
     )
     if spec.task.metadata.is_eager:
         demand = Demand(gpus=demand.gpus)
-    return Needs(demand=demand, memory_limit_bytes=_ceiling(limit) if limit else None)
+    return Needs(
+        demand=demand,
+        memory_limit_bytes=_ceiling(memory_limit) if memory_limit else None,
+        cpu_limit_millis=_ceiling(cpu_limit * 1000) if cpu_limit else None,
+    )
 
 
 def shortfalls(demand: Demand, capacity: Demand) -> tuple[str, ...]:

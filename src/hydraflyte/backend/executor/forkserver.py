@@ -15,10 +15,10 @@ from types import MappingProxyType
 
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.executor import environment
-from hydraflyte.backend.executor.containers import refuse_container
 from hydraflyte.backend.executor.interpreters import AttemptListener, Patience, WarmInterpreter
 from hydraflyte.backend.executor.machine import DEVICES_VARIABLE, Machine
 from hydraflyte.backend.executor.queued import QueuedExecutor
+from hydraflyte.backend.executor.raw_containers import refuse_as_process
 from hydraflyte.backend.executor.workplaces import Assignment, Runner, Workplace
 from hydraflyte.backend.executor.zygotes import Site, StartOrder
 
@@ -57,7 +57,7 @@ class WarmProcesses(Workplace):
 
     def refuse(self, spec: AttemptSpec) -> str | None:
         """See ``Workplace.refuse``."""
-        return refuse_container(spec.task, spec.argv)
+        return refuse_as_process(spec.task, spec.argv)
 
     def has_begun(self, directory: Path) -> bool:
         """See ``Workplace.has_begun``: processes end with their backend, so none has."""

@@ -61,13 +61,17 @@ class WarmInterpreter:
         site: where its zygotes live.
         patience: how long to wait for what.
         listener: told how each attempt fares.
+        cleans_up: whether a new zygote is started after one that died, to end what that one left.
     """
 
-    def __init__(self, *, python: str, site: Site, patience: Patience, listener: AttemptListener) -> None:
+    def __init__(
+        self, *, python: str, site: Site, patience: Patience, listener: AttemptListener, cleans_up: bool = False
+    ) -> None:
         self.python = python
         self._site = site
         self._patience = patience
         self._listener = listener
+        self._cleans_up = cleans_up
         self._waiting: dict[str, Message] = {}  # until the zygote is ready
         self._ordered: dict[str, Message] = {}  # sent, not yet confirmed
         self._doomed: set[str] = set()  # among the sent ones: aborted before they were confirmed
@@ -160,14 +164,20 @@ class WarmInterpreter:
             self._listener.on_started(attempt)
 
     def _on_exited(self, attempt: str) -> None:
-        if self._running.pop(attempt, None) is not None:
+        if self._forget(attempt):
             self._listener.on_exited(attempt)
         self._stop_later_if_idle()
 
     def _on_lost(self, attempt: str) -> None:
-        if self._running.pop(attempt, None) is not None:
+        if self._forget(attempt):
             self._listener.on_lost(attempt, f"the process that ran tasks on {self.python} died")
         self._stop_later_if_idle()
+
+    def _forget(self, attempt: str) -> bool:
+        """Strike out an attempt that runs, or that ended before it could; return whether it was known."""
+        self._doomed.discard(attempt)
+        was_ordered = self._ordered.pop(attempt, None) is not None
+        return self._running.pop(attempt, None) is not None or was_ordered
 
     def on_gone(self, zygote: ZygoteProcess) -> None:
         self._cancel_timer()
@@ -185,11 +195,12 @@ class WarmInterpreter:
         self._gone.set_result(None)
 
     def _go_on_after_death(self, last_words: str) -> None:
-        self._deaths += not self._is_leaving
+        has_died = not self._is_leaving
         self._is_leaving = False
+        self._deaths += has_died
         if self._deaths >= MOST_DEATHS_IN_A_ROW:
             self._give_up(last_words)
-        elif self._waiting:
+        elif self._waiting or (has_died and self._cleans_up):
             self.warm_up()
 
     def _give_up(self, last_words: str) -> None:

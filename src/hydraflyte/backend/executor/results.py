@@ -62,6 +62,9 @@ def read_end(spec: AttemptSpec, directory: Path) -> AttemptEnd | None:
         return None
     if record.aborted:
         return AttemptAborted(attempt=spec.attempt)
+    refusal = _read_refusal(directory)
+    if refusal is not None:
+        return AttemptFailed(attempt=spec.attempt, failure=refusal)
     report = _report(spec, directory, record)
     end = judge(report)
     if not isinstance(end, DynamicJobSpec):
@@ -90,7 +93,6 @@ def _report(spec: AttemptSpec, directory: Path, record: ExitRecord) -> AttemptRe
         futures=futures,
         has_deck=(prefix / "deck.html").exists(),
         is_out_of_memory=record.oom_killed,
-        start_failure=_read_refusal(directory),
     )
 
 
@@ -107,11 +109,18 @@ def _read_record(directory: Path) -> ExitRecord | None:
         return None
 
 
-def _read_refusal(directory: Path) -> str:
+def _read_refusal(directory: Path) -> Failure | None:
+    """Return why the attempt was never started, as a zygote or a keeper wrote it down; None if it was."""
     try:
-        return str(json.loads((directory / REFUSED_FILE).read_bytes())["message"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        fields = json.loads((directory / REFUSED_FILE).read_bytes())
+        return Failure(
+            kind=ErrorKind.USER,
+            code=str(fields.get("code", BAD_TASK_DEFINITION)),
+            message=str(fields["message"]),
+            is_retryable=bool(fields.get("is_retryable", False)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _read_document(

@@ -22,7 +22,7 @@ from typing import Any, Protocol, cast
 from hydraflyte.backend.executor.attempts import read_tail
 from hydraflyte.backend.executor.zygote.frames import FrameError, FrameReader, Message, encode
 
-_PROGRAM = Path(__file__).with_name("zygote") / "boot.py"
+_ZYGOTE = (str(Path(__file__).with_name("zygote") / "boot.py"),)
 
 
 class ZygoteListener(Protocol):
@@ -44,10 +44,12 @@ class Site:
     Attributes:
         folder: existing directory that receives a folder for each zygote.
         environ: what they all start with.
+        program: arguments of their interpreter, to which the number of a socket's descriptor is added.
     """
 
     folder: Path
     environ: Mapping[str, str]
+    program: tuple[str, ...] = _ZYGOTE
 
 
 class ZygoteProcess(asyncio.Protocol):
@@ -95,7 +97,7 @@ class ZygoteProcess(asyncio.Protocol):
         scratch.mkdir(mode=0o700)
         with (directory / "stderr.log").open("wb") as log:
             return subprocess.Popen(
-                [self.python, str(_PROGRAM), str(descriptor)],
+                [self.python, *self._site.program, str(descriptor)],
                 env={**self._site.environ, "TMPDIR": str(scratch)},
                 cwd=scratch,
                 stdin=subprocess.DEVNULL,

@@ -107,13 +107,6 @@ def test_running_out_of_memory_is_the_users() -> None:
     assert (found.kind, found.code, found.is_retryable) == (ErrorKind.USER, "OOMKilled", True)
 
 
-def test_a_process_that_could_not_be_started_is_a_permanent_failure() -> None:
-    found = failure(AttemptReport(attempt=ATTEMPT, start_failure="no such program: prog"))
-
-    assert (found.kind, found.code, found.is_retryable) == (ErrorKind.USER, "BadTaskDefinition", False)
-    assert found.message == "no such program: prog"
-
-
 def test_a_workflow_that_was_produced_is_believed_before_all_else() -> None:
     futures = DynamicJobSpec(nodes=[Node(id="dn0")])
 
