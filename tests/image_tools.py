@@ -180,6 +180,14 @@ def flyte_image(registry: str) -> str:
     return push_image(registry, "base/flyte", "1", layers=layers, environment=_image_environment())
 
 
+@pytest.fixture(scope="session")
+def plain_flyte_image(registry: str) -> str:
+    """Reference of an image with flytekit, and nothing of hydraflyte: any image that somebody has for Flyte."""
+    require("busybox")
+    layers = [_python_layer(), _packages_layer("flytekit")]
+    return push_image(registry, "base/plain-flyte", "1", layers=layers, environment=_image_environment())
+
+
 @contextlib.contextmanager
 def run_registry(folder: Path, settings: Mapping[str, Mapping[str, object]] | None = None) -> Iterator[str]:
     """Serve a registry that stores in ``folder`` on a free port; gives ``localhost:<port>``."""
@@ -314,14 +322,23 @@ def _packages_layer(distribution: str) -> bytes:
                 tar.add(path, arcname=str(site_packages / entry))
                 if ".so" in path.name:
                     binaries.append(path)
+            _add_commands(tar, installed)
             libraries |= {path for path in _shared_libraries(binaries) if "site-packages" not in path.parts}
-        for package in ("hydraflyte", "hydra_plugins"):  # installed in editable mode: its files lie in the checkout
+        editable = ("hydraflyte", "hydra_plugins") if distribution == "hydraflyte" else ()
+        for package in editable:  # its files lie in the checkout
             source = Path(__file__).resolve().parents[1] / "src" / package
             tar.add(source, arcname=str(site_packages / package), filter=_needed)
         for path in libraries:
             tar.add(path, arcname=str(path))
         tar.close()
         return stream.getvalue()
+
+
+def _add_commands(tar: tarfile.TarFile, installed: metadata.Distribution) -> None:
+    """Add the commands of a distribution, such as ``pyflyte-execute``."""
+    for command in installed.entry_points.select(group="console_scripts"):
+        code = f"import sys\nfrom {command.module} import {command.attr}\nsys.exit({command.attr}())\n"
+        _add_file(tar, f"usr/local/bin/{command.name}", f"#!/usr/local/bin/python\n{code}".encode(), 0o755)
 
 
 def _closure(distribution: str) -> list[metadata.Distribution]:
@@ -367,9 +384,9 @@ def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:
     tar.addfile(member)
 
 
-def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add_file(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
     member = tarfile.TarInfo(name)
-    member.size = len(content)
+    member.size, member.mode = len(content), mode
     tar.addfile(member, io.BytesIO(content))
 
 

@@ -8,11 +8,12 @@ import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
-from flyteidl.core.tasks_pb2 import TaskTemplate
+from flyteidl.core.tasks_pb2 import Container, TaskTemplate
 
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.events import AttemptStarted, Event
@@ -70,8 +71,9 @@ def machine_with(*, cpus: int, memory_bytes: int = 1 << 40, gpus: tuple[str, ...
 class Bench:
     """Makes attempts below one directory: inputs written, argv and environment as the engine has them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, image: str = "example.invalid/flytekit:1") -> None:
         self.root = root
+        self.image = image
         self.home = root / "home"
         self._bundle: Path | None = None
 
@@ -93,7 +95,7 @@ class Bench:
 
         fast = FastSerializationSettings(enabled=True, destination_dir=dest_dir, distribution_location=str(self.bundle))
         settings = SerializationSettings(
-            image_config=ImageConfig(default_image=Image(name="default", fqn="example.invalid/flytekit", tag="1")),
+            image_config=ImageConfig(default_image=Image.look_up_image_info("default", self.image)),
             project="p",
             domain="development",
             version="v1",
@@ -113,7 +115,8 @@ class Bench:
         self, *argv: str, attempt: AttemptId | None = None, env: Mapping[str, str] | None = None
     ) -> AttemptSpec:
         """Return an attempt of a container without outputs that runs any program."""
-        return self.place(TaskTemplate(), attempt or attempt_id(), argv=argv, env=env)
+        template = TaskTemplate(container=Container(image=self.image, args=argv))
+        return self.place(template, attempt or attempt_id(), argv=argv, env=env)
 
     def place(
         self,
@@ -147,6 +150,7 @@ class Bench:
             inputs_uri=str(inputs),
             output_prefix=output_prefix,
             raw_output_prefix=raw,
+            bundle_uri=dict(pairwise(argv)).get("--additional-distribution", ""),
         )
 
 

@@ -1,11 +1,11 @@
-"""What every TaskExecutor promises: the same suite on real processes and on the scripted one."""
+"""What every TaskExecutor promises: the same suite on real processes, in containers and on the scripted one."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -14,10 +14,14 @@ from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, lite
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptStarted, AttemptSucceeded
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
+from hydraflyte.backend.executor.containerised import ContainerExecutor
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
+from hydraflyte.backend.executor.interpreters import Patience
+from hydraflyte.backend.executor.runtimes import find_runtime
 from hydraflyte.backend.executor.scripted import Fails, NeverEnds, ScriptedExecutor, Succeeds
 from hydraflyte.backend.ports import TaskExecutor
 from hydraflyte.identifiers import NodeId
+from hydraflyte.task_runtime import TaskRuntime
 
 ENDS_WELL, ENDS_BADLY, NEVER_ENDS = "well", "badly", "never"
 
@@ -40,6 +44,21 @@ def _fork_server(bench: Bench) -> Kind:
     )
 
 
+def _containers(bench: Bench, environ: Mapping[str, str]) -> Kind:
+    tasks = {ENDS_WELL: "double", ENDS_BADLY: "fail", NEVER_ENDS: "never_end"}
+    runtime = find_runtime(TaskRuntime.PODMAN, environ)
+    return Kind(
+        make=lambda: ContainerExecutor(
+            home=bench.home,
+            runtime=runtime,
+            machine=machine_with(cpus=2),
+            environ=environ,
+            patience=Patience(abort_s=1.0),
+        ),
+        attempt=lambda node: bench.attempt(tasks[node.split("-")[0]], attempt_id(node)),
+    )
+
+
 def _scripted(bench: Bench) -> Kind:
     failure = Failure(kind=ErrorKind.USER, code="USER:RuntimeError", message="cannot double 3")
     executor = ScriptedExecutor(
@@ -52,9 +71,17 @@ def _scripted(bench: Bench) -> Kind:
     return Kind(make=lambda: executor, attempt=lambda node: bench.program("true", attempt=attempt_id(node)))
 
 
-@pytest.fixture(params=[_fork_server, _scripted], ids=["fork server", "scripted"])
+@pytest.fixture(params=["fork server", "containers", "scripted"])
 def kind(request, tmp_path):
-    return request.param(Bench(tmp_path))
+    match request.param:
+        case "fork server":
+            return _fork_server(Bench(tmp_path))
+        case "containers":
+            image = request.getfixturevalue("plain_flyte_image")
+            podman = request.getfixturevalue("podman")
+            return _containers(Bench(tmp_path, image), {**os.environ, **podman.environment})
+        case _:
+            return _scripted(Bench(tmp_path))
 
 
 def drive(kind, story):

@@ -171,7 +171,7 @@ def create_arguments(
 def outside_folders(spec: AttemptSpec, blobs: Path) -> tuple[str, ...]:
     """Return the folders outside the blob store that the attempt writes to, or reads what was before it from."""
     options = [value for option, value in pairwise(spec.argv) if option in _FOLDER_OPTIONS]
-    named = (spec.output_prefix, spec.raw_output_prefix, *options)
+    named = (os.path.dirname(spec.inputs_uri), spec.output_prefix, spec.raw_output_prefix, *options)
     outside = {path for path in named if os.path.isabs(path) and not _is_below(path, str(blobs))}
     return tuple(sorted(path for path in outside if not any(_is_below(path, other) for other in outside - {path})))
 
