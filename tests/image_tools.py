@@ -30,8 +30,9 @@ import requests
 
 _START_LIMIT_S = 30.0
 _BUSYBOX_COMMANDS = (
-    "sh ls cat cp mv rm mkdir rmdir echo sleep env id true false chmod ln test tar head tail wc dd df kill"
+    "sh ls cat cp mv rm mkdir rmdir echo sleep env id true false chmod ln test head tail wc dd df kill printf"
 )
+_OF_CLOUDS = ("adlfs", "botocore", "cryptography", "s3fs")  # a task on this machine imports none of them
 _NOT_IN_THE_IMAGE = ("site-packages", "test", "tests", "idlelib", "turtledemo", "ensurepip", "lib2to3", "__pycache__")
 
 
@@ -184,7 +185,7 @@ def flyte_image(registry: str) -> str:
 def plain_flyte_image(registry: str) -> str:
     """Reference of an image with flytekit, and nothing of hydraflyte: any image that somebody has for Flyte."""
     require("busybox")
-    layers = [_python_layer(), _packages_layer("flytekit")]
+    layers = [_python_layer(), _packages_layer("flytekit", without=_OF_CLOUDS)]
     return push_image(registry, "base/plain-flyte", "1", layers=layers, environment=_image_environment())
 
 
@@ -272,12 +273,13 @@ def _digest(content: bytes) -> str:
 
 
 def _python_layer() -> bytes:
-    """This interpreter with its library and shared libraries, and busybox."""
+    """This interpreter with its library and shared libraries, busybox, and the tar that flytekit calls."""
     interpreter = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
     library = Path(sys.base_prefix, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}")
     modules = [path for path in (library / "lib-dynload").glob("*.so") if "_test" not in path.name]
+    archivers = [Path(found) for found in map(find_tool, ("tar", "gzip")) if found]
     with io.BytesIO() as stream, tarfile.open(fileobj=stream, mode="w", dereference=True) as tar:
-        for path in {interpreter, *_shared_libraries([interpreter, *modules])}:
+        for path in {interpreter, *archivers, *_shared_libraries([interpreter, *archivers, *modules])}:
             tar.add(path, arcname=str(path))
         tar.add(library, arcname=str(library), filter=_needed)
         tar.add("/etc/ld.so.cache")
@@ -307,17 +309,23 @@ def _add_shell(tar: tarfile.TarFile) -> None:
         _add_folder(tar, name, mode)
 
 
-def _packages_layer(distribution: str) -> bytes:
-    """A distribution and all it requires, as installed here, in the interpreter's site-packages."""
-    site_packages = Path(sys.base_prefix, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}")
-    site_packages = site_packages / "site-packages"
+def _packages_layer(distribution: str, *, without: Sequence[str] = ()) -> bytes:
+    """A distribution and all it requires, as installed here, in the interpreter's site-packages.
+
+    With compiled modules, those of the standard library too: compiling takes a container several seconds each time.
+    """
+    library = Path(sys.base_prefix, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    site_packages = library / "site-packages"
     libraries: set[Path] = set()
     with io.BytesIO() as stream, tarfile.open(fileobj=stream, mode="w", dereference=True) as tar:
-        for installed in _closure(distribution):
+        for path in library.rglob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc"):
+            if not {"site-packages", "test", "tests", "idlelib", "lib2to3"} & set(path.parts):
+                tar.add(path, arcname=str(path))
+        for installed in _closure(distribution, without):
             binaries = []
             for entry in installed.files or ():
                 path = Path(str(installed.locate_file(entry)))
-                if ".." in entry.parts or "__pycache__" in entry.parts or not path.is_file():
+                if ".." in entry.parts or not path.is_file():
                     continue
                 tar.add(path, arcname=str(site_packages / entry))
                 if ".so" in path.name:
@@ -341,7 +349,7 @@ def _add_commands(tar: tarfile.TarFile, installed: metadata.Distribution) -> Non
         _add_file(tar, f"usr/local/bin/{command.name}", f"#!/usr/local/bin/python\n{code}".encode(), 0o755)
 
 
-def _closure(distribution: str) -> list[metadata.Distribution]:
+def _closure(distribution: str, without: Sequence[str] = ()) -> list[metadata.Distribution]:
     """Return the distribution and what it requires, without extras."""
     from packaging.requirements import Requirement
 
@@ -349,7 +357,7 @@ def _closure(distribution: str) -> list[metadata.Distribution]:
     waiting = [distribution]
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
-        if name in found:
+        if name in found or name in without:
             continue
         try:
             found[name] = metadata.distribution(name)

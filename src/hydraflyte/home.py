@@ -94,7 +94,7 @@ class Home:
 
     @property
     def container_runtime(self) -> Path:
-        """The program that may have containers of this home; gone once it has none."""
+        """Kind and program of the container runtime that may have containers of this home; gone once it has none."""
         return self.root / "container-runtime"
 
     @property

@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json
 from hydraflyte.errors import BackendStartError
 from hydraflyte.home import DEFAULT_PORT, Home
+from hydraflyte.task_runtime import TaskRuntime
 
 _LEAST_FREE_BYTES = 1_000_000_000
+_CONTAINER_RUNTIMES = (TaskRuntime.DOCKER, TaskRuntime.PODMAN)
 _SUPPORTED = {"flytekit": ("1.16", "1.17"), "hydra-core": ("1.3", "1.5"), "omegaconf": ("2.3", "2.5")}
 
 
@@ -51,13 +53,14 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def examine(home: Home) -> Iterator[Finding]:
-    """Look at the interpreter, the packages, the launcher's name, the home, the disk, the backend and the port."""
+    """Look at the interpreter, packages, the launcher's name, home, disk, the backend and its port, and containers."""
     yield _python()
     for package, (oldest, first_unsupported) in _SUPPORTED.items():
         yield _package(package, oldest, first_unsupported)
     yield _launcher_name()
     yield _home(home)
     yield _backend(home)
+    yield from _container_runtimes(home)
 
 
 def _python() -> Finding:
@@ -126,7 +129,9 @@ def _backend(home: Home) -> Finding:
     running = home.running()
     if running is not None:
         return Finding(
-            subject="backend", is_well=_answers(running.socket), text=f"pid {running.pid} at {running.endpoint}"
+            subject="backend",
+            is_well=_answers(running.socket),
+            text=f"pid {running.pid} at {running.endpoint}, tasks run by: {running.runtime}",
         )
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         is_taken = probe.connect_ex(("127.0.0.1", DEFAULT_PORT)) == 0
@@ -134,6 +139,32 @@ def _backend(home: Home) -> Finding:
     if is_taken:
         text += f"; port {DEFAULT_PORT} is taken by something else, so it will choose a free one"
     return Finding(subject="backend", is_well=True, text=text)
+
+
+def _container_runtimes(home: Home) -> Iterator[Finding]:
+    """A runtime that is installed may not answer: that matters only to a backend that was started with it."""
+    running = home.running()
+    used = running.runtime.partition(" ")[0] if running is not None else ""
+    installed = [each for each in _CONTAINER_RUNTIMES if each.value == used or shutil.which(each.value)]
+    if not installed:
+        yield Finding(subject="containers", is_well=True, text="neither docker nor podman is installed")
+    for runtime in installed:
+        yield _container_runtime(runtime, is_used=runtime.value == used)
+
+
+def _container_runtime(runtime: TaskRuntime, *, is_used: bool) -> Finding:
+    from hydraflyte.backend.executor.runtimes import find_runtime  # late: most commands need nothing of the backend
+
+    try:
+        found = find_runtime(runtime, os.environ)
+    except BackendStartError as error:
+        return Finding(
+            subject=runtime.value, is_well=not is_used, text=error.message, hint=error.hint if is_used else ""
+        )
+    text = f"{found} can run tasks: hydraflyte up --runtime {runtime.value}"
+    if not found.limits_memory:
+        text += "; but it cannot limit their memory for this user"
+    return Finding(subject=runtime.value, is_well=True, text=text)
 
 
 def _answers(path: str) -> bool:

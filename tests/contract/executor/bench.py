@@ -14,6 +14,7 @@ from types import ModuleType
 
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
 from flyteidl.core.tasks_pb2 import Container, TaskTemplate
+from google.protobuf.message import Message
 
 from hydraflyte.backend.engine.commands import AttemptSpec
 from hydraflyte.backend.engine.events import AttemptStarted, Event
@@ -117,6 +118,11 @@ class Bench:
         """Return an attempt of a container without outputs that runs any program."""
         template = TaskTemplate(container=Container(image=self.image, args=argv))
         return self.place(template, attempt or attempt_id(), argv=argv, env=env)
+
+    def writes(self, name: str, content: Message) -> tuple[str, ...]:
+        """Return a command line that leaves this file at the output prefix, as an SDK of Flyte would."""
+        encoded = "".join(f"\\{byte:03o}" for byte in content.SerializeToString())
+        return ("sh", "-c", f"mkdir -p \"$0\" && printf '%b' '{encoded}' > \"$0/{name}\"", "{{.outputPrefix}}")
 
     def place(
         self,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
+from flyteidl.core.errors_pb2 import ContainerError, ErrorDocument
+from flyteidl.core.execution_pb2 import ExecutionError
 from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals, machine_with
 
 from hydraflyte.backend.engine.commands import AttemptSpec
@@ -45,7 +47,13 @@ def _fork_server(bench: Bench) -> Kind:
 
 
 def _containers(bench: Bench, environ: Mapping[str, str]) -> Kind:
-    tasks = {ENDS_WELL: "double", ENDS_BADLY: "fail", NEVER_ENDS: "never_end"}
+    """Containers of an image with a shell and no Python: what a task is made of is not the executor's business."""
+    error = ContainerError(code="USER:RuntimeError", message="cannot double 3", origin=ExecutionError.USER)
+    commands = {
+        ENDS_WELL: bench.writes("outputs.pb", literals(o0=6)),
+        ENDS_BADLY: bench.writes("error.pb", ErrorDocument(error=error)),
+        NEVER_ENDS: ("sleep", "1000"),
+    }
     runtime = find_runtime(TaskRuntime.PODMAN, environ)
     return Kind(
         make=lambda: ContainerExecutor(
@@ -55,7 +63,7 @@ def _containers(bench: Bench, environ: Mapping[str, str]) -> Kind:
             environ=environ,
             patience=Patience(abort_s=1.0),
         ),
-        attempt=lambda node: bench.attempt(tasks[node.split("-")[0]], attempt_id(node)),
+        attempt=lambda node: bench.program(*commands[node.split("-")[0]], attempt=attempt_id(node)),
     )
 
 
@@ -77,7 +85,7 @@ def kind(request, tmp_path):
         case "fork server":
             return _fork_server(Bench(tmp_path))
         case "containers":
-            image = request.getfixturevalue("plain_flyte_image")
+            image = request.getfixturevalue("shell_image")
             podman = request.getfixturevalue("podman")
             return _containers(Bench(tmp_path, image), {**os.environ, **podman.environment})
         case _:

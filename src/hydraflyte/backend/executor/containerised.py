@@ -36,6 +36,7 @@ from hydraflyte.backend.executor.runtimes import ContainerRuntime
 from hydraflyte.backend.executor.workplaces import Assignment, Runner, Workplace
 from hydraflyte.backend.executor.zygotes import Site
 from hydraflyte.home import Home, write_private
+from hydraflyte.task_runtime import TaskRuntime
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S = 20.0
@@ -76,7 +77,7 @@ class Containers(Workplace):
         """Start the keeper; does not wait for it. What a backend that was killed left was ended before."""
         shutil.rmtree(self._site.folder, ignore_errors=True)
         self._site.folder.mkdir(mode=0o700, parents=True)
-        write_private(self._home.container_runtime, self._runtime.program)
+        write_private(self._home.container_runtime, f"{self._runtime.kind.value} {self._runtime.program}")
         self._home.blobs.mkdir(mode=0o700, exist_ok=True)
         self._keeper = WarmInterpreter(
             python=sys.executable, site=self._site, patience=self._patience, listener=listener, cleans_up=True
@@ -149,14 +150,15 @@ class Containers(Workplace):
 def end_leftovers(home: Home, environ: Mapping[str, str]) -> None:
     """Remove the containers of a backend that was killed together with its keeper, whatever runs tasks now."""
     try:
-        program = home.container_runtime.read_text(encoding="utf-8")
+        kind, _, program = home.container_runtime.read_text(encoding="utf-8").partition(" ")
     except OSError:
         return
     listing = [program, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={HOME_LABEL}={home.root}"]
     try:
         names = _output_of(listing, environ).split()
         if names:
-            _output_of([program, "rm", "--force", "--volumes", *names], environ)
+            at_once = ["--time", "0"] if kind == TaskRuntime.PODMAN.value else []
+            _output_of([program, "rm", "--force", "--volumes", *at_once, *names], environ)
             _log.info("removed %d containers of a backend that was killed", len(names))
         home.container_runtime.unlink()
     except (OSError, subprocess.SubprocessError) as error:

@@ -31,6 +31,7 @@ _ENV_FILE = "environment"
 _SIGKILL_CODES = (137, 247)  # as a shell and as flytekit's fast-execute pass SIGKILL on
 _LEAVE_PATIENCE_S = 8.0
 _STUBBORN_AFTER_S = 2.0
+_NO_REFERENCE = "invalid reference format"  # as docker and podman say it
 
 
 class Result(NamedTuple):
@@ -310,6 +311,9 @@ class Keeper(asyncio.Protocol):
         result = await asyncio.shield(task)
         if result.code != 0:
             self._pulls.pop(order.image, None)
+            if _NO_REFERENCE in result.problem:
+                message = f'Failed to apply default image tag "{order.image}": {result.problem}'
+                raise _waiting(order, "InvalidImageName", message, is_retryable=False)
             message = f'Back-off pulling image "{order.image}": {result.problem}'
             raise _waiting(order, "ImagePullBackOff", message, is_retryable=True)
 
