@@ -124,8 +124,8 @@ def test_what_a_container_prints_is_the_attempts_log(in_either):
 
 
 def test_variables_arrive_as_they_are_and_nothing_of_the_backends_own_does(in_either):
-    odd = {"QUOTED": """a "b" 'c' $HOME #d""", "LINES": "one\ntwo", "EMPTY": "", "FLYTE_ATTEMPT_NUMBER": "0"}
-    script = 'printf "%s|" "$QUOTED" "$LINES" "$EMPTY" "$FLYTE_ATTEMPT_NUMBER" "$FLYTE_PLATFORM_URL" "$ONLY_OURS"'
+    odd = {"QUOTED": """a "b" 'c' $HOME #d""", "TWO_LINES": "one\ntwo", "EMPTY": "", "FLYTE_ATTEMPT_NUMBER": "0"}
+    script = 'printf "%s|" "$QUOTED" "$TWO_LINES" "$EMPTY" "$FLYTE_ATTEMPT_NUMBER" "$FLYTE_PLATFORM_URL" "$ONLY_OURS"'
     spec = in_either.bench.program("sh", "-c", script, env=odd)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("ONLY_OURS", "not for tasks")

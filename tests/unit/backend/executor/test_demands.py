@@ -44,9 +44,10 @@ def needs(template, *, defaults=None, most=None):
     ("template", "expected"),
     [
         (task(), Needs(demand=Demand(cpu_millis=1000))),
-        (task({"cpu": "500m"}), Needs(demand=Demand(cpu_millis=500))),
-        (task({"cpu": "1m"}), Needs(demand=Demand(cpu_millis=100))),
-        (task(None, {"cpu": "2"}), Needs(demand=Demand(cpu_millis=2000))),
+        (task({"cpu": "500m"}), Needs(demand=Demand(cpu_millis=500), cpu_limit_millis=500)),
+        (task({"cpu": "1m"}), Needs(demand=Demand(cpu_millis=100), cpu_limit_millis=1)),
+        (task(None, {"cpu": "2"}), Needs(demand=Demand(cpu_millis=2000), cpu_limit_millis=2000)),
+        (task({"cpu": "1"}, {"cpu": "2"}), Needs(demand=Demand(cpu_millis=1000), cpu_limit_millis=2000)),
         (task({"mem": "1Gi"}), Needs(demand=Demand(cpu_millis=1000, memory_bytes=GIB), memory_limit_bytes=GIB)),
         (
             task({"mem": "1Gi"}, {"mem": "2Gi"}),
@@ -60,7 +61,7 @@ def needs(template, *, defaults=None, most=None):
         (task({"cpu": "0", "mem": "0"}), Needs(demand=Demand(cpu_millis=1000))),
         (
             task({"cpu": "4", "mem": "1Gi", "gpu": "1"}, is_eager=True),
-            Needs(demand=Demand(gpus=1), memory_limit_bytes=GIB),
+            Needs(demand=Demand(gpus=1), memory_limit_bytes=GIB, cpu_limit_millis=4000),
         ),
     ],
 )
@@ -71,7 +72,7 @@ def test_a_request_stands_for_a_missing_limit_and_a_limit_for_a_missing_request(
 def test_defaults_count_where_a_task_states_nothing_and_limits_cut_down_what_it_states():
     assert needs(task(), defaults={"cpu": "2", "memory": "1Gi"}).demand == Demand(cpu_millis=2000, memory_bytes=GIB)
     assert needs(task({"cpu": "8", "mem": "8Gi"}), most={"cpu": "1", "memory": "2Gi"}) == Needs(
-        demand=Demand(cpu_millis=1000, memory_bytes=2 * GIB), memory_limit_bytes=2 * GIB
+        demand=Demand(cpu_millis=1000, memory_bytes=2 * GIB), memory_limit_bytes=2 * GIB, cpu_limit_millis=1000
     )
 
 
@@ -87,7 +88,7 @@ def test_the_primary_container_of_a_pod_is_read_too_whatever_it_holds():
         }
     )
 
-    assert needs(template) == Needs(demand=Demand(cpu_millis=2000, gpus=1))
+    assert needs(template) == Needs(demand=Demand(cpu_millis=2000, gpus=1), cpu_limit_millis=2000)
 
 
 def test_only_what_can_never_be_had_is_named():
