@@ -40,6 +40,7 @@ from {module} import {first}
 sys.exit({call}())
 """
 _SAID_LINES = 15
+_INSTALLERS_OWN = (".pyc", "/INSTALLER", "/REQUESTED", "/direct_url.json", "/uv_cache.json")
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.MULTILINE)
 
 
@@ -102,11 +103,7 @@ def package_entries(folder: Path, python: str) -> Iterator[Entry]:
     """
     top = PACKAGES.strip("/")
     for name, path in sorted(_files(folder)):
-        if (
-            name.startswith("bin/")
-            or name.endswith((".pyc", "/INSTALLER", "/REQUESTED", "/direct_url.json"))
-            or name == ".lock"
-        ):
+        if name.startswith("bin/") or name.endswith(_INSTALLERS_OWN) or name == ".lock":
             continue
         if name.endswith(".dist-info/RECORD"):
             yield Entry(name=f"{top}/{name}", source=_neutral_record(path))
@@ -151,8 +148,7 @@ def _neutral_record(path: Path) -> bytes:
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         name = line.partition(",")[0]
-        is_ours = name.startswith("../") or name.startswith("bin/") or name.endswith((".pyc", "/INSTALLER"))
-        if not is_ours and not name.endswith(("/REQUESTED", "/direct_url.json")):
+        if not name.startswith(("../", "bin/")) and not name.endswith(_INSTALLERS_OWN):
             kept.append(line)
     return ("\n".join(sorted(kept)) + "\n").encode()
 
