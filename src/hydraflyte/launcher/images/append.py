@@ -7,27 +7,22 @@ already is not sent again. Knows registries and layers; does not know why it was
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from hydraflyte.errors import ImageError
-from hydraflyte.launcher.images.assembly import Additions, Assembled, assemble, assemble_index, code_folder_of
+from hydraflyte.launcher.images.assembly import Additions, code_folder_of
 from hydraflyte.launcher.images.below import ImageBelow, PlatformImage, read_below, wanted_platforms
 from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, Outcome, Say
 from hydraflyte.launcher.images.content import KEY_ANNOTATION, find_again, key_of, resolve_base, tag_of
 from hydraflyte.launcher.images.dependencies import PACKAGES, PROGRAMS, build_dependencies, lock_content
 from hydraflyte.launcher.images.layers import Layer, code_entries, write_layer
+from hydraflyte.launcher.images.pushing import Push
 from hydraflyte.launcher.images.registry.client import Registry
-from hydraflyte.launcher.images.registry.manifests import Descriptor, digest_of, parse_manifest
 from hydraflyte.launcher.images.registry.patience import Patience
-from hydraflyte.launcher.images.registry.transport import CONNECTIONS
 
 BASE_ANNOTATION = "org.opencontainers.image.base.digest"
-_I = TypeVar("_I")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +63,8 @@ class LayerAppender:
         if digest is None:
             outcome = Outcome.appended
             with tempfile.TemporaryDirectory(prefix="hydraflyte-layers-") as scratch:
-                work = _Work(request=request, target=target, say=say, scratch=Path(scratch))
+                push = Push(target=target, say=say)
+                work = _Work(request=request, target=target, push=push, say=say, scratch=Path(scratch))
                 digest = work.append(base.registry, base.digest, key)
         say(f"{request.target.reference} is {outcome.value}: {digest}")
         return BuiltImage(
@@ -85,6 +81,7 @@ class _Work:
 
     request: BuildRequest
     target: Registry
+    push: Push
     say: Say
     scratch: Path
 
@@ -94,7 +91,7 @@ class _Work:
         annotations = {KEY_ANNOTATION: key, BASE_ANNOTATION: base_digest}
         layer = self._code_layer(below)
         additions = [self._code_on(image, layer, annotations) for image in below.images]
-        return self._push(below, additions, tags=[tag_of(key), self.request.target.tag])[1]
+        return self.push.push(below, additions, tags=[tag_of(key), self.request.target.tag])[1]
 
     def _with_dependencies(self, registry: Registry, base_digest: str) -> ImageBelow:
         """Return the base with the dependencies on it, from the registry if they were put there before."""
@@ -108,7 +105,7 @@ class _Work:
         below = read_below(registry, base_digest, platforms)
         annotations = {KEY_ANNOTATION: key, BASE_ANNOTATION: base_digest}
         additions = [self._dependencies_on(below.registry, image, annotations) for image in below.images]
-        return self._push(below, additions, tags=[tag_of(key)])[0]
+        return self.push.push(below, additions, tags=[tag_of(key)])[0]
 
     def _dependencies_on(self, registry: Registry, image: PlatformImage, annotations: Mapping[str, str]) -> Additions:
         assert self.request.dependencies is not None
@@ -141,70 +138,6 @@ class _Work:
             return Additions(annotations=annotations)
         return Additions(layers=(layer,), search_paths=(folder,), folder=folder, annotations=annotations)
 
-    def _push(self, below: ImageBelow, additions: list[Additions], *, tags: list[str]) -> tuple[ImageBelow, str]:
-        """Push the images with their additions; return what is there now, and its digest."""
-        self._bring_layers(below)
-        new_layers = {layer.digest: layer for addition in additions for layer in addition.layers}
-        _at_once(self._bring_layer, new_layers.values())
-        made = []
-        for image, addition in zip(below.images, additions, strict=True):
-            assembled = assemble(image.manifest, image.config, addition)
-            self._bring_blob(digest_of(assembled.config), assembled.config)
-            if below.is_index:
-                self.target.push_manifest(assembled.digest, assembled.manifest, assembled.media_type)
-            made.append((image, assembled))
-        content, media_type = self._top(below, made, additions[0].annotations)
-        digest = ""
-        for tag in tags:
-            digest = self.target.push_manifest(tag, content, media_type)
-        return self._pushed(below, made), digest
-
-    def _top(
-        self, below: ImageBelow, made: list[tuple[PlatformImage, Assembled]], annotations: Mapping[str, str]
-    ) -> tuple[bytes, str]:
-        if not below.is_index:
-            return made[0][1].manifest, made[0][1].media_type
-        children = [(image.child, assembled) for image, assembled in made if image.child is not None]
-        return assemble_index(below.images[0].manifest.is_docker, children, annotations)
-
-    def _pushed(self, below: ImageBelow, made: list[tuple[PlatformImage, Assembled]]) -> ImageBelow:
-        images = []
-        for image, assembled in made:
-            manifest = parse_manifest(assembled.manifest, assembled.media_type, name=self.request.target.repository)
-            images.append(replace(image, manifest=manifest, config=assembled.config_document))
-        return replace(below, registry=self.target, images=tuple(images))
-
-    def _bring_layers(self, below: ImageBelow) -> None:
-        """See to it that the layers of the image below are in the target's repository."""
-        if below.registry.name.repository == self.target.name.repository:
-            return
-        blobs = {
-            entry["digest"]: Descriptor.of(entry)
-            for image in below.images
-            for entry in image.manifest.document["layers"]
-            if not entry.get("urls")  # layers that may not be passed on are fetched from there
-        }
-        lacking = _at_once(lambda blob: None if self.target.has_blob(blob.digest) else blob, blobs.values())
-        _at_once(lambda blob: self._take_over(blob, below.registry), [blob for blob in lacking if blob is not None])
-
-    def _take_over(self, blob: Descriptor, source: Registry) -> None:
-        is_near = source.name.host == self.target.name.host
-        if is_near and self.target.mount_blob(blob.digest, source):
-            return
-        self.say(
-            f"copying a layer of {source.name.repository}, {_megabytes(blob.size_bytes)}, to {self.target.name.host}"
-        )
-        self.target.copy_blob(blob, source)
-
-    def _bring_layer(self, layer: Layer) -> None:
-        if not self.target.has_blob(layer.digest):
-            self.say(f"pushing {layer.created_by.removeprefix('hydraflyte: ')}, {_megabytes(layer.size_bytes)}")
-            self.target.push_blob(layer.digest, layer.path)
-
-    def _bring_blob(self, digest: str, content: bytes) -> None:
-        if not self.target.has_blob(digest):
-            self.target.push_blob(digest, content)
-
 
 def _content(request: BuildRequest) -> dict[str, object]:
     return {
@@ -224,18 +157,3 @@ def _refuse_unfit(request: BuildRequest) -> None:
         raise ImageError(
             f"The {request.title} has no base to put layers on.", hint="Set base_image and base_image_version."
         )
-
-
-def _at_once(action: Callable[[_I], _T], items: Iterable[_I]) -> list[_T]:
-    """Do the same with all items, some at a time; the first error stops those that have not begun."""
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="hydraflyte-registry") as pool:
-        begun: list[Future[_T]] = [pool.submit(action, item) for item in items]
-        try:
-            return [future.result() for future in begun]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1_000_000:.1f} MB"

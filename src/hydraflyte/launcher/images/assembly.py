@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hydraflyte.errors import ImageError
@@ -135,6 +135,19 @@ def assemble(manifest: Manifest, config: Mapping[str, Any], additions: Additions
     if not manifest.is_docker:
         document["annotations"] = {**manifest.annotations, **additions.annotations}
     return Assembled(config=new_config, manifest=encode(document), media_type=str(document["mediaType"]))
+
+
+def without_last_copy(manifest: Manifest, config: Mapping[str, Any]) -> tuple[Manifest, dict[str, Any]] | None:
+    """Return the image below its last layer, if its history says that a ``COPY`` made that layer, else ``None``."""
+    history = list(config.get("history") or [])
+    made = [at for at, entry in enumerate(history) if not entry.get("empty_layer")]
+    diff_ids, layers = config["rootfs"]["diff_ids"], manifest.document["layers"]
+    if not (len(made) == len(diff_ids) == len(layers) > 1) or "COPY" not in str(history[made[-1]].get("created_by")):
+        return None  # squashed, or made in another way
+    del history[made[-1]]
+    trimmed = {**config, "history": history, "rootfs": {**config["rootfs"], "diff_ids": diff_ids[:-1]}}
+    document = {**manifest.document, "layers": layers[:-1]}
+    return replace(manifest, content=encode(document), document=document), trimmed
 
 
 def assemble_index(

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydraflyte.errors import ImageError
-from hydraflyte.launcher.files import FileSet
-from hydraflyte.launcher.images.below import wanted_platforms
-from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, ImageBuilder, Outcome, Say
-from hydraflyte.launcher.images.context import collect_context, refuse_changes, stage_context
-from hydraflyte.launcher.images.dockerfiles import bases_named_in
+from hydraflyte.launcher.images.building import BuildRequest
 from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.registry.manifests import Manifest, encode
 from hydraflyte.launcher.images.registry.names import ImageName, parse_image
-from hydraflyte.launcher.images.registry.patience import Patience
 
 KEY_ANNOTATION = "org.hydraflyte.content"
 _FORMAT = 1  # raised when the same content would give another image
@@ -49,18 +42,17 @@ def tag_of(key: str) -> str:
     return f"hydraflyte-{key}"
 
 
-def resolve_base(request: BuildRequest, target: Registry, *, base: str | None = None) -> Base:
-    """Return what the base's tag means now; no request where it is given by digest.
+def look_up_base(base: str, target: Registry) -> Base | None:
+    """Return what the base's tag means now, or ``None`` if there is no such image; no request if it has a digest.
 
     Args:
-        request: names the base.
+        base: the image.
         target: the target's repository, whose connections are used where the base is in the same registry.
-        base: another image than the request's.
 
     Raises:
-        ImageError: it does not exist, or that cannot be told.
+        ImageError: its registry cannot be asked.
     """
-    name = parse_image(base or request.base or "")
+    name = parse_image(base)
     if name.host == target.name.host:
         registry = target.sibling(name.repository)
     else:
@@ -68,12 +60,23 @@ def resolve_base(request: BuildRequest, target: Registry, *, base: str | None = 
     if name.digest is not None:
         return Base(name=name, registry=registry, digest=name.digest)
     info = registry.head_manifest(name.reference)
-    if info is None:
+    return None if info is None else Base(name=name, registry=registry, digest=info.digest)
+
+
+def resolve_base(request: BuildRequest, target: Registry) -> Base:
+    """Return what the request's base means now.
+
+    Raises:
+        ImageError: it does not exist, or that cannot be told.
+    """
+    found = look_up_base(request.base or "", target)
+    if found is None:
+        name = parse_image(request.base or "")
         raise ImageError(
             f"The base {name} of the {request.title} does not exist: {name.host} does not know it.",
             hint="Check base_image and base_image_version, and that it was pushed.",
         )
-    return Base(name=name, registry=registry, digest=info.digest)
+    return found
 
 
 def find_again(target: Registry, tag: str, key: str) -> str | None:
@@ -107,89 +110,6 @@ def remember(target: Registry, tag: str, key: str, digest: str) -> str:
     return target.push_manifest(tag, content, manifest.media_type)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltOnce:
-    """A builder that runs a Dockerfile only where its content was not built before.
-
-    Attributes:
-        inner: the builder; asked only if the registry does not have the image.
-        environment: variables that name credentials, certificates and proxies; ``None``: this process's.
-        patience: when to give up on the registry.
-    """
-
-    inner: ImageBuilder
-    environment: Mapping[str, str] | None = None
-    patience: Patience | None = None
-
-    @property
-    def name(self) -> str:
-        """The inner builder's name."""
-        return self.inner.name
-
-    def build(self, request: BuildRequest, say: Say) -> BuiltImage:
-        """Return the image with this content, from the registry or newly built.
-
-        Raises:
-            ImageError: there is no such image now.
-        """
-        target = Registry.open(
-            request.target.repository,
-            is_insecure=request.is_insecure,
-            writes=True,
-            environment=self.environment,
-            patience=self.patience,
-        )
-        files = collect_context(request.context, _dockerfile_of(request))
-        key = key_of(dockerfile_content(request, files, target))
-        digest = find_again(target, request.target.tag, key)
-        if digest is not None:
-            say(f"{request.target.reference} is unchanged: {digest}")
-            return BuiltImage(
-                reference=request.target.pinned(digest), digest=digest, outcome=Outcome.unchanged, sent_bytes=0
-            )
-        built = self._build(request, files, say)
-        digest = remember(target, request.target.tag, key, built.digest)
-        return BuiltImage(
-            reference=request.target.pinned(digest),
-            digest=digest,
-            outcome=built.outcome,
-            sent_bytes=built.sent_bytes,
-        )
-
-    def _build(self, request: BuildRequest, files: FileSet, say: Say) -> BuiltImage:
-        """Let the inner builder build from a copy of exactly what the key covers."""
-        with tempfile.TemporaryDirectory(prefix="hydraflyte-context-") as folder:
-            staged = Path(folder, "context")
-            stage_context(files, staged)
-            built = self.inner.build(replace(request, context=staged, dockerfile=_dockerfile_of(request)), say)
-            refuse_changes(files, staged)
-        return built
-
-
-def _dockerfile_of(request: BuildRequest) -> Path:
-    if request.dockerfile is None:
-        raise ImageError(
-            f"The {request.title} has no Dockerfile to build by.", hint="Set dockerfile_path, or builder to append."
-        )
-    return Path(os.path.abspath(request.dockerfile))
-
-
-def dockerfile_content(request: BuildRequest, files: FileSet, target: Registry) -> dict[str, Any]:
-    """Return what goes into an image that a Dockerfile describes: its text, the context, arguments, bases, platforms.
-
-    Raises:
-        ImageError: the Dockerfile cannot be read, or the request's base does not exist.
-    """
-    text = read_text(_dockerfile_of(request), "Dockerfile")
-    return {
-        "dockerfile": text,
-        "context": files.digest,
-        "arguments": dict(request.build_args),
-        "platforms": wanted_platforms(request.platforms),
-        "bases": _bases(request, text, target),
-    }
-
-
 def read_text(path: Path, what: str) -> str:
     """Return the text of a file that the user named.
 
@@ -203,19 +123,6 @@ def read_text(path: Path, what: str) -> str:
         raise ImageError(
             f"The {what} {path} cannot be read: {reason}.", hint="Check the path; it counts from the script's folder."
         ) from error
-
-
-def _bases(request: BuildRequest, text: str, target: Registry) -> dict[str, str]:
-    """Return the images that the Dockerfile builds on -> digest, or how they are named where nobody can tell."""
-    found = {}
-    if request.base is not None:
-        found[request.base] = resolve_base(request, target).digest
-    for name in bases_named_in(text, request.build_args):
-        try:
-            found[name] = resolve_base(request, target, base=name).digest
-        except ImageError:
-            found[name] = name  # it may be known to the builder's machine alone
-    return found
 
 
 def _annotated(manifest: Manifest, key: str) -> bytes:
