@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hydraflyte.errors import ImageError
+from hydraflyte.launcher.files import FileSet
 from hydraflyte.launcher.images.append import LayerAppender
-from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, ImageBuilder, Outcome, Say, Target
+from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, ImageBuilder, Outcome, Say
 from hydraflyte.launcher.images.content import (
     BuiltOnce,
     dockerfile_content,
@@ -22,11 +22,13 @@ from hydraflyte.launcher.images.content import (
     key_of,
     read_text,
     remember,
-    tag_of,
 )
-from hydraflyte.launcher.images.context import collect_context
+from hydraflyte.launcher.images.context import collect_context, stage_context
 from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.splitting import Split, split_dockerfile
+
+UPPER_PART = "hydraflyte-without-code"
+"""Tag beside the target's: the image that the code was last put on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,36 +65,32 @@ class AutoBuilder:
         target = Registry.open(
             request.target.repository, is_insecure=request.is_insecure, writes=True, environment=self.environment
         )
-        content = dockerfile_content(request, target)
-        key = key_of(content)
+        assert request.dockerfile is not None
+        context = collect_context(request.context, request.dockerfile)
+        key = key_of(dockerfile_content(request, context, target))
         digest = find_again(target, request.target.tag, key)
         if digest is not None:
             say(f"{request.target.reference} is unchanged: {digest}")
             return _image(request, digest, Outcome.unchanged, 0)
-        below, outcome = self._upper_part(request, split, content, target, say)
-        assert request.dockerfile is not None
-        code = collect_context(request.context, request.dockerfile)
-        on_top = replace(request, dockerfile=None, base=below, build_args={}, dependencies=None, files=code)
+        below = self._upper_part(request, split, context, say)
+        on_top = replace(
+            request, dockerfile=None, base=below.reference, build_args={}, dependencies=None, files=context
+        )
         appended = LayerAppender(environment=self.environment).build(on_top, say)
         digest = remember(target, request.target.tag, key, appended.digest)
-        return _image(request, digest, outcome, appended.sent_bytes if outcome is Outcome.appended else None)
+        if below.outcome is Outcome.built:
+            return _image(request, digest, Outcome.built, None)
+        return _image(request, digest, Outcome.appended, appended.sent_bytes)
 
-    def _upper_part(
-        self, request: BuildRequest, split: Split, content: Mapping[str, Any], target: Registry, say: Say
-    ) -> tuple[str, Outcome]:  # Any: what a key is made of
-        """Return the image of everything above the code, by digest; built if no launch has built it before."""
-        assert request.dockerfile is not None
-        needed = split.needed_of(collect_context(request.context, request.dockerfile))
-        tag = tag_of(key_of({**content, "dockerfile": split.text, "context": needed.digest, "part": "without code"}))
-        known = target.head_manifest(tag)
-        if known is not None:
-            say(f"only code changed: it goes on top of {request.target.repository}:{tag}")
-            return request.target.pinned(known.digest), Outcome.appended
+    def _upper_part(self, request: BuildRequest, split: Split, context: FileSet, say: Say) -> BuiltImage:
+        """Return the image of everything above the code; built if no launch has built it before."""
         with tempfile.TemporaryDirectory(prefix="hydraflyte-dockerfile-") as folder:
-            dockerfile = Path(folder, "Dockerfile")
+            needed, dockerfile = Path(folder, "context"), Path(folder, "Dockerfile")
+            stage_context(split.needed_of(context), needed)
             dockerfile.write_text(split.text, encoding="utf-8")
-            part = replace(request, dockerfile=dockerfile, target=Target(repository=request.target.repository, tag=tag))
-            return _Found(find=self.find_builder).build(part, say).reference, Outcome.built
+            target = replace(request.target, tag=UPPER_PART)
+            part = replace(request, dockerfile=dockerfile, context=needed, target=target)
+            return BuiltOnce(inner=_Found(find=self.find_builder), environment=self.environment).build(part, say)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
