@@ -12,10 +12,10 @@ from hydraflyte.errors import ConfigError
 from hydraflyte.launcher.images.append import LayerAppender
 from hydraflyte.launcher.images.auto import AutoBuilder
 from hydraflyte.launcher.images.building import ImageBuilder
+from hydraflyte.launcher.images.built_once import BuiltOnce
 from hydraflyte.launcher.images.choice import Wish
 from hydraflyte.launcher.images.cli_builders import cli_builder, first_usable
 from hydraflyte.launcher.images.cloudbuild import cloud_build_of
-from hydraflyte.launcher.images.content import BuiltOnce
 from hydraflyte.launcher.images.presence import ExistingImage
 
 
