@@ -23,6 +23,7 @@ from hydraflyte.cli import (
     init,
     notifications,
     package,
+    reproduce,
     run,
     schedules,
     secrets,
@@ -94,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     schedules.add_verbs(verbs)
     package.add_verbs(verbs)
     deliver.add_verbs(verbs)
+    reproduce.add_verbs(verbs)
     secrets.add_verbs(verbs)
     notifications.add_verbs(verbs)
     return parser

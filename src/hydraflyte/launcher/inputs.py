@@ -7,6 +7,7 @@ the whole config; every other one takes the config node of its name. All misfits
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import types
 import typing
@@ -185,12 +186,18 @@ def _fit(value: Any, annotation: Any) -> Any:  # Any: user values and their anno
         if not isinstance(value, annotation):
             raise TypeError(f"got {_describe(type(value))} {_plain(value)!r}")
         return value
+    if isinstance(value, str) and dataclasses.is_dataclass(annotation) and _is_path_like(annotation):
+        return value  # a FlyteFile or FlyteDirectory, which flytekit makes of its address
     if isinstance(value, DictConfig) and dataclasses.is_dataclass(annotation):
         return _as_dataclass(value, annotation)
     plain = _plain(value)
     if hasattr(annotation, "model_validate"):
         return annotation.model_validate(plain)
     return _through_schema(plain, annotation)
+
+
+def _is_path_like(annotation: Any) -> bool:  # Any: see Parameter.type
+    return isinstance(annotation, type) and issubclass(annotation, os.PathLike)
 
 
 def _as_dataclass(node: DictConfig, annotation: Any) -> Any:  # Any: the user's dataclass

@@ -19,6 +19,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 from hydraflyte.launcher.files import FileSet
+from hydraflyte.launcher.installed import installed_packages
 from hydraflyte.launcher.redaction import command_line_without_secrets
 from hydraflyte.launcher.version import Version
 
@@ -133,6 +134,7 @@ def document(version: Version, files: FileSet, lock_file: LockFile | None, call:
         },
         "files": {file.name: file.sha256 for file in files.files},
         "lock_file": {"name": lock_file.name, "sha256": lock_file.sha256} if lock_file is not None else None,
+        "packages": installed_packages(),
         "call": {
             "command_line": call.command_line,
             "user": call.user,

@@ -69,6 +69,15 @@ def restore_hydra_job(packed: str) -> None:
     _configure_logging()
 
 
+def unpack_hydra_job(packed: str) -> object:
+    """Return Hydra's node of a job as a plain tree, for people to read.
+
+    Raises:
+        TransportError: it is damaged.
+    """
+    return _unpack(packed)["hydra"]
+
+
 def _unpack(text: str) -> dict[str, Any]:
     try:
         packed = base64.b64decode(text, validate=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flytekit.types.directory import FlyteDirectory
+from flytekit.types.file import FlyteFile
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from hydraflyte.errors import InputsError
@@ -79,6 +81,8 @@ def test_parameters_beside_the_whole_config_come_from_their_own_keys() -> None:
         (bool, True, True),
         (Color, "BLUE", Color.BLUE),
         (Path, "/tmp", Path("/tmp")),
+        (FlyteFile, "s3://bucket/file", "s3://bucket/file"),
+        (FlyteDirectory, "/tmp", "/tmp"),
         (list[int], [1, 2], [1, 2]),
         (dict[str, float], {"a": 1}, {"a": 1.0}),
         (int | None, None, None),

@@ -115,6 +115,7 @@ def _artifact(launch: Launch, job: Job, scratch: Path) -> Artifact:
     call = this_call()
     origin = json.loads(document(version, files, lock_file, call))
     del origin["call"]  # who delivers is the one who registers
+    del origin["packages"]  # of this machine; the tasks run in images
     return Artifact(
         entities=entities,
         code=bundle.path,
