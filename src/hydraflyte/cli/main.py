@@ -30,6 +30,7 @@ from hydraflyte.cli import (
     sweeps,
 )
 from hydraflyte.errors import HydraFlyteError
+from hydraflyte.leftovers import remove_flytekits_folders_at_exit
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name); returns the exit status."""
     _open_standard_streams()
     options = build_parser().parse_args(arguments)
+    remove_flytekits_folders_at_exit()
     try:
         status: int = options.run(options)
         sys.stdout.flush()

@@ -146,6 +146,13 @@ def end_job(request: LaunchRequest, job: Job, job_return: JobReturn, result: obj
         request.hydra_context.callbacks.on_job_end(config=job.config, job_return=job_return)
 
 
+def end_sweep_early(request: LaunchRequest) -> None:
+    """Tell the callbacks that the sweep ends, before the user leaves it; Hydra 1.4 does that by itself (hydra#3078)."""
+    if not hasattr(request.hydra_context, "execution_whitelist"):  # Hydra 1.3
+        config = request.config
+        request.hydra_context.callbacks.on_multirun_end(config=config, config_name=config.hydra.job.config_name)
+
+
 def as_hydra_prints_it(error: HydraFlyteError, *, brief: str | None = None) -> HydraFlyteError:
     """Return the same error, of its own class and of one that Hydra prints by its text, without anybody's frames.
 

@@ -56,6 +56,7 @@ from hydraflyte.launcher.sweeps.objectives import refuse_useless_settings
 from hydraflyte.launcher.sweeps.running import run_jobs
 from hydraflyte.launcher.task_settings import settings_text
 from hydraflyte.launcher.version import resolve_version
+from hydraflyte.leftovers import remove_flytekits_folders_at_exit
 
 __all__ = ["LaunchRequest", "launch"]
 
@@ -80,6 +81,7 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
     if settings.execution_environment is ExecutionEnvironment.local:
         make_sweep_dir(request)
         return run_jobs_here(request, jobs)
+    remove_flytekits_folders_at_exit()
     if settings.dry_run:
         return _plan_only(request, settings, jobs, report)
     if settings.package is not None:

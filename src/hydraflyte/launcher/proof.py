@@ -113,11 +113,14 @@ def _run_probe(python: str, request: dict[str, Any], scratch: Path, timeout_s: f
 
 def _start_probe(python: str, code: str, scratch: Path, output: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    temporary = scratch / "temporary"  # flytekit and the user's modules may leave something there
+    temporary.mkdir()
     try:
         return subprocess.Popen(
             [python, "-B", str(_PROBE), str(scratch / "request.json"), str(scratch / "answer.json")],
             cwd=code,
-            env=environment | {"PYTHONPATH": code},  # as pyflyte-fast-execute sets it
+            env=environment
+            | {"PYTHONPATH": code, "TMPDIR": str(temporary)},  # the path as pyflyte-fast-execute sets it
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

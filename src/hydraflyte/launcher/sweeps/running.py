@@ -16,7 +16,15 @@ from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.execute import JobOrder, Submission, from_literals, submit
 from hydraflyte.launcher.handles import ExecutionHandle
 from hydraflyte.launcher.job_logs import keep_job_log
-from hydraflyte.launcher.jobs import Job, LaunchRequest, as_hydra_prints_it, begin_job, end_job, make_sweep_dir
+from hydraflyte.launcher.jobs import (
+    Job,
+    LaunchRequest,
+    as_hydra_prints_it,
+    begin_job,
+    end_job,
+    end_sweep_early,
+    make_sweep_dir,
+)
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.records.results import ResultRow, write_results
 from hydraflyte.launcher.records.session import SweepSession
@@ -131,6 +139,7 @@ class _Run:
         self._write_results()
         missing = sum(number not in submitted for number in self._jobs)
         self.prepared.report.interrupted(in_flight, self._session.sweep_id, missing)
+        end_sweep_early(self.request)
         raise SystemExit(_INTERRUPTED_STATUS) from None
 
     def _end(self, step: Submission | Outcome, sweep: Sweep) -> None:
