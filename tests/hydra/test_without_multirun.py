@@ -1,4 +1,4 @@
-"""What happens without ``-m``: plain Python, or one sentence if the launcher was asked for on the command line."""
+"""Where the launcher is not the one that runs: plain Python without ``-m``, or one sentence if it was asked for."""
 
 from __future__ import annotations
 
@@ -89,4 +89,37 @@ def test_other_launchers_are_none_of_our_business(tmp_path: Path) -> None:
     result = run_program(write_program(tmp_path, WITH_CONFIG, config=PLAIN), "hydra/launcher=basic")
 
     assert result.stdout == "ran here: {'lr': 1}\n"
+    assert result.returncode == 0
+
+
+EXPERIMENT = "# @package _global_\ndefaults:\n  - override /hydra/launcher: flyte\nlr: {lr}\n"
+
+
+@pytest.fixture
+def with_experiments(tmp_path: Path) -> Path:
+    program = write_program(tmp_path, WITH_CONFIG, config=PLAIN)
+    (tmp_path / "conf" / "experiment").mkdir()
+    for name, lr in (("a", 2), ("b", 3)):
+        (tmp_path / "conf" / "experiment" / f"{name}.yaml").write_text(EXPERIMENT.format(lr=lr))
+    return program
+
+
+def test_the_launcher_chosen_by_what_is_swept_over_stops_before_any_job(with_experiments: Path) -> None:
+    result = run_program(with_experiments, "-m", "+experiment=a,b")
+
+    assert "ran here" not in result.stdout
+    assert "command line" in result.stderr  # where to choose it; Hydra 1.4 says it in its own words
+    assert "hydra/launcher" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [("+experiment=a",), ("+experiment=a,b", "hydra/launcher=flyte")])
+def test_the_launcher_chosen_before_the_sweep_runs_it(with_experiments: Path, arguments: tuple[str, ...]) -> None:
+    here = "hydra.launcher.execution_environment=local"
+
+    result = run_program(with_experiments, "-m", here, *arguments)
+
+    assert "in this process" in result.stdout
+    assert "ran here: {'lr': 2}" in result.stdout
     assert result.returncode == 0

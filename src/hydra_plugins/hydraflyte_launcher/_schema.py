@@ -15,15 +15,18 @@ import re
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncherConf
 from hydra.conf import HydraConf
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hydraflyte.config import LauncherConfig
 
+_LAUNCHER = "hydra_plugins.hydraflyte_launcher.launcher.FlyteLauncher"
 _RESOLVER = "hydraflyte.needs_multirun"
 _NAMED = re.compile(r"\+{0,2}hydra/launcher(?:@[^=]*)?=['\"]?(\w+)['\"]?")
 
@@ -60,6 +63,27 @@ def _plain(value: object) -> object:
 
 
 FlyteLauncherConf = _open_schema()
+
+
+def refuse_in_a_job(name: str) -> None:
+    """Refuse to be chosen by a config that only a job of a sweep has, such as an experiment file that is swept over.
+
+    The launcher has been chosen by then, and Hydra 1.3 runs the jobs with that one, without a word (hydra#2946). Hydra
+    1.4 refuses it itself. A source is not told what is composed, so the caller's frame has to say it.
+
+    Raises:
+        ConfigCompositionException: another launcher runs this sweep.
+    """
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name != "load_sweep_config":
+        frame = frame.f_back
+    sweep = None if frame is None else frame.f_locals.get("master_config")
+    if sweep is None or OmegaConf.select(sweep, "hydra.launcher._target_") == _LAUNCHER:
+        return
+    raise ConfigCompositionException(
+        f"hydra/launcher={name} is chosen in a config of one job, and the sweep has its launcher already: "
+        f"choose it in the primary config, or with hydra/launcher={name} on the command line."
+    )
 
 
 def launcher_node(name: str, arguments: Sequence[str]) -> tuple[DictConfig, str | None]:

@@ -38,9 +38,11 @@ class FlyteLauncherSource(ConfigSource):  # type: ignore[misc]  # Hydra has no t
         path = config_path.removesuffix(".yaml")
         if path not in _CONFIGS:
             raise ConfigLoadError(f"Config not found: {config_path}")
-        from hydra_plugins.hydraflyte_launcher._schema import launcher_node
+        from hydra_plugins.hydraflyte_launcher._schema import launcher_node, refuse_in_a_job
 
-        config, package = launcher_node(path.rpartition("/")[2], sys.argv[1:])
+        name = path.rpartition("/")[2]
+        refuse_in_a_job(name)
+        config, package = launcher_node(name, sys.argv[1:])
         return ConfigResult(config=config, path=f"{SCHEME}://", provider=PROVIDER, header={"package": package})
 
     def is_group(self, config_path: str) -> bool:
