@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -42,6 +43,7 @@ def main() -> None:
         )
         compile_s = seconds_to_compile(remote)
         mapped = measure_map(remote, int(status["pid"]), options.items)
+        print("map:", mapped, file=sys.stderr, flush=True)
         crowd = measure_crowd(remote, int(status["pid"]), options.executions)
     report(
         "limits",
