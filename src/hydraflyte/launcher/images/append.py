@@ -134,13 +134,17 @@ class _Work:
     ) -> Additions:
         folder = code_folder_of(image.config)
         layer = layer_in(folder)
+        variables = self.request.variables
         if layer is None:
-            return Additions(annotations=annotations)
-        return Additions(layers=(layer,), search_paths=(folder,), folder=folder, annotations=annotations)
+            return Additions(variables=variables, annotations=annotations)
+        return Additions(
+            layers=(layer,), search_paths=(folder,), variables=variables, folder=folder, annotations=annotations
+        )
 
 
 def _content(request: BuildRequest) -> dict[str, object]:
     return {
+        "variables": dict(request.variables),
         "code": request.files.digest if request.files is not None else None,
         "dependencies": lock_content(request.dependencies) if request.dependencies is not None else None,
         "platforms": wanted_platforms(request.platforms),

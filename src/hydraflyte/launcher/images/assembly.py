@@ -42,6 +42,7 @@ class Additions:
         layers: the new layers, the lowest first.
         search_paths: folders to put first on PYTHONPATH.
         program_paths: folders to put first on PATH.
+        variables: environment variables to set.
         folder: the new working directory, or ``None``: as it is.
         annotations: to be added to an OCI manifest; Docker's family has no place for them.
     """
@@ -49,6 +50,7 @@ class Additions:
     layers: tuple[Layer, ...] = ()
     search_paths: tuple[str, ...] = ()
     program_paths: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     folder: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -183,7 +185,7 @@ def _config(manifest: Manifest, config: Mapping[str, Any], additions: Additions)
 
 def _settings(config: Mapping[str, Any], additions: Additions) -> dict[str, Any]:
     settings = dict(config.get("config") or {})
-    environment = environment_of(config)
+    environment = {**environment_of(config), **additions.variables}
     for name, paths in (("PYTHONPATH", additions.search_paths), ("PATH", additions.program_paths)):
         known = [path for path in environment.get(name, "").split(":") if path]
         if name == "PATH" and not known:

@@ -82,6 +82,7 @@ class BuildRequest:
         platforms: such as ``linux/amd64``; empty means the builder's own.
         dependencies: ``uv.lock``, ``requirements.txt`` or ``pylock.toml`` whose packages become a layer, or ``None``.
         files: the user's code, to be put into the image by builders that run no Dockerfile; ``None``: no code.
+        variables: environment variables of the image, set by builders that run no Dockerfile.
         name: the name by which tasks refer to the image, or ``None`` for the default image.
         is_insecure: whether the registry may be spoken to in plain text, or with a certificate nobody vouches for;
             ``None``: where it is on this machine.
@@ -101,6 +102,7 @@ class BuildRequest:
     platforms: tuple[str, ...] = ()
     dependencies: Path | None = None
     files: FileSet | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
     is_insecure: bool | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S

@@ -89,10 +89,10 @@ class CliBuilder:
         if dialect.refresh is not None and request.base is not None:
             self._refresh(build, dialect.refresh(request))
         try:
-            ended = self._step(build, dialect.build(request, build.scratch), "built")
+            ended = self._step(build, dialect.build(request, build.scratch))
             if dialect.push is not None:
                 image = _read(build.scratch.image_id)
-                ended = self._step(build, dialect.push(request, build.scratch, image), "pushed")
+                ended = self._step(build, dialect.push(request, build.scratch, image), is_push=True)
         finally:
             if dialect.clean_up is not None and len(request.platforms) > 1:
                 arguments = dialect.clean_up(request, build.scratch)
@@ -106,7 +106,7 @@ class CliBuilder:
             )
         return digest
 
-    def _step(self, build: _Build, arguments: list[str], done: str) -> CommandRun:
+    def _step(self, build: _Build, arguments: list[str], *, is_push: bool = False) -> CommandRun:
         """Run one command of the build.
 
         Raises:
@@ -114,9 +114,8 @@ class CliBuilder:
         """
         ended = self._run(arguments, build.deadline, build.say, build.request)
         if ended.code != 0:
-            raise explain(
-                ended, what=f"The {build.request.title} cannot be {done} by {self.name}", request=build.request
-            )
+            what = f"The {build.request.title} cannot be {'pushed' if is_push else 'built'} by {self.name}"
+            raise explain(ended, what=what, request=build.request, is_push=is_push)
         return ended
 
     def _refresh(self, build: _Build, arguments: list[str]) -> None:

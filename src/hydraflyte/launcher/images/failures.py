@@ -23,11 +23,13 @@ class Failure:
         sign: what the output has in it.
         reason: what to say; ``{base}`` and ``{target}`` are filled in.
         hint: what to do about it.
+        of_dockerfile: whether only a build can fail so, and no push.
     """
 
     sign: re.Pattern[str]
     reason: str
     hint: str
+    of_dockerfile: bool = False
 
 
 def _sign(*texts: str) -> re.Pattern[str]:
@@ -54,6 +56,7 @@ FAILURES: tuple[Failure, ...] = (
         ),
         reason="a RUN of the Dockerfile failed",
         hint="the lines above are what it said; put it right in the Dockerfile.",
+        of_dockerfile=True,
     ),
     Failure(
         sign=_sign(
@@ -97,6 +100,7 @@ FAILURES: tuple[Failure, ...] = (
         ),
         reason="the image to build on is not in its registry",
         hint="check base_image and base_image_version: {base}.",
+        of_dockerfile=True,
     ),
     Failure(
         sign=_sign("no match for platform", "no image found in (manifest list|image index) for"),
@@ -112,24 +116,28 @@ FAILURES: tuple[Failure, ...] = (
         sign=_sign("dockerfile parse error", "unknown instruction", "unknown flag", "failed to read dockerfile"),
         reason="the Dockerfile cannot be read",
         hint="the lines above name the place.",
+        of_dockerfile=True,
     ),
     Failure(
         sign=_sign("not found", "no such file or directory", "copy failed"),
         reason="something that the Dockerfile names is not there",
         hint="paths of COPY and ADD are below docker_context, less what .dockerignore leaves out; base image: {base}.",
+        of_dockerfile=True,
     ),
 )
 
 
-def explain(ended: CommandRun, *, what: str, request: BuildRequest) -> ImageError:
+def explain(ended: CommandRun, *, what: str, request: BuildRequest, is_push: bool = False) -> ImageError:
     """Return the error for a command that failed: the reason, the exit status and its last lines.
 
     Args:
         what: what could not be done, as the beginning of a sentence.
+        is_push: whether a push failed, after the Dockerfile was done with.
     """
     names = {"base": request.base or "the base image of the Dockerfile", "target": request.target.reference}
     lines = "\n".join(f"  {line}" for line in ended.last_lines[-_SHOWN_LINES:]) or "  (it said nothing)"
-    found = next((failure for failure in FAILURES if failure.sign.search(ended.text)), None)
+    rows = [failure for failure in FAILURES if not (is_push and failure.of_dockerfile)]
+    found = next((failure for failure in rows if failure.sign.search(ended.text)), None)
     if found is None:
         return ImageError(
             f"{what} (exit status {ended.code}):\n{lines}", hint="the lines above are the last that it said."
