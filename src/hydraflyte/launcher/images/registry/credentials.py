@@ -172,7 +172,7 @@ def _from_entry(entry: dict[str, Any], path: Path) -> Credential | None:
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         try:
-            text = base64.b64decode(entry["auth"]).decode()
+            text = base64.b64decode(entry["auth"], validate=True).decode()
         except (binascii.Error, ValueError) as error:
             raise ImageError(
                 f"An `auth` in {path} is not base64.", hint="Log in again with `docker login` or `podman login`."
