@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from hydraflyte.errors import ConfigError
 from hydraflyte.home import Home, RunningBackend
+from hydraflyte.task_runtime import TaskRuntime
 
 if TYPE_CHECKING:
     from flytekit.configuration import PlatformConfig
@@ -38,6 +39,7 @@ class Endpoint:
         front_page: the console's address for a browser, key included where one is needed.
         origin: where the target was found, in words, for error messages.
         is_embedded: the embedded backend of this user, reached over its Unix socket.
+        runs_images: whether tasks run in their images; not on the embedded backend, unless it was started so.
         platform: settings of a Flyte client config (authentication, certificates); None for the embedded backend.
         token: lets the owner into the embedded backend's HTTP side; None where there is none.
     """
@@ -48,6 +50,7 @@ class Endpoint:
     front_page: str
     origin: str
     is_embedded: bool = False
+    runs_images: bool = True
     platform: PlatformConfig | None = None
     token: str | None = field(default=None, repr=False)
 
@@ -108,6 +111,7 @@ def endpoint_of(backend: RunningBackend) -> Endpoint:
         front_page=backend.console_url,
         origin="the embedded backend",
         is_embedded=True,
+        runs_images=backend.runtime != TaskRuntime.PROCESS.value,
         token=Home(root=Path(backend.home)).token() if backend.auth else None,
     )
 

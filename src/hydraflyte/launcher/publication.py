@@ -191,7 +191,7 @@ def _plan(client: FlyteClient, prepared: Prepared, release: _Release, version: V
 
 def _needs_a_bundle(client: FlyteClient, prepared: Prepared, release: _Release) -> bool:
     """Tell whether a task would start without the code: as a process of this machine, or in an image of its own."""
-    if client.endpoint.is_embedded or not release.images.hold_the_code:
+    if not (client.endpoint.runs_images and release.images.hold_the_code):
         return True
     tasks = [entity for entity in prepared.source.entities if isinstance(entity, PythonAutoContainerTask)]
     return any(task.container_image and "{{" not in str(task.container_image) for task in tasks)
