@@ -181,6 +181,7 @@ def _plan(client: FlyteClient, prepared: Prepared, release: _Release, version: V
         bundle_uri=_send_code(client, prepared, release.files) if _needs_a_bundle(client, prepared, release) else None,
         key=registration_key(version, prepared.source),
         defaults=prepared.defaults,
+        builds_image_specs=prepared.settings.build_images is not False and not client.endpoint.is_embedded,
         annotations={
             **code_annotations(version, lock_file),
             **prepared.call.annotations(),

@@ -28,6 +28,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from hydraflyte.errors import BackendRefusedError, RegistrationError, VersionTakenError
+from hydraflyte.launcher.image_specs import image_specs
 from hydraflyte.launcher.remote import Creation, FlyteClient
 
 REGISTRATION_KEY = "hydraflyte.org/registration"
@@ -50,6 +51,7 @@ class RegistrationPlan:
         key: digest of everything that decides the content, kept as an annotation of the main launch plan.
         defaults: what the main launch plan gives to inputs that an execution does not name.
         annotations: where it comes from; kept with the main launch plan.
+        builds_image_specs: whether images that tasks describe with ``ImageSpec`` are built, or only named.
     """
 
     project: str
@@ -62,6 +64,7 @@ class RegistrationPlan:
     named_images: Mapping[str, str] = field(default_factory=dict)
     defaults: literals_pb2.LiteralMap = field(default_factory=literals_pb2.LiteralMap)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    builds_image_specs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +141,9 @@ def serialize(
     settings = _settings(plan)
     mapping: OrderedDict[Any, Any] = OrderedDict()  # Any: flytekit has no types
     main_plan = LaunchPlan.get_default_launch_plan(None, workflow)
-    for entity in (*entities, workflow, main_plan):
-        try:
-            get_serializable(mapping, settings, entity)
-        except (ValueError, TypeError, AssertionError, AttributeError) as error:
-            name = getattr(entity, "name", entity)
-            raise RegistrationError(
-                f"flytekit cannot serialise {name}: {error}", hint="correct its decorator or its signature."
-            ) from error
+    with image_specs(entities, are_built=plan.builds_image_specs):
+        for entity in (*entities, workflow, main_plan):
+            _serialize_one(mapping, settings, entity)
     serialized = _without_duplicates(_as_messages(mapping.values(), plan))
     main = launch_plan_id(workflow.name, project=plan.project, domain=plan.domain, version=plan.version)
     for entity in serialized:
@@ -153,6 +151,22 @@ def serialize(
             entity.spec.annotations.values.update({**plan.annotations, REGISTRATION_KEY: plan.key})
             _set_defaults(entity.spec, plan.defaults)
     return tuple(sorted(serialized, key=lambda entity: entity.identifier == main))
+
+
+def _serialize_one(mapping: Any, settings: SerializationSettings, entity: Any) -> None:  # Any: flytekit has no types
+    name = getattr(entity, "name", entity)
+    try:
+        get_serializable(mapping, settings, entity)
+    except (ValueError, TypeError, AssertionError, AttributeError) as error:
+        raise RegistrationError(
+            f"flytekit cannot serialise {name}: {error}", hint="correct its decorator or its signature."
+        ) from error
+    except (RuntimeError, OSError) as error:  # of the builder that an ImageSpec names
+        raise RegistrationError(
+            f"flytekit cannot build the image that {name} describes with ImageSpec: {error}",
+            hint="start Docker, log in to the registry, or set hydra.launcher.build_images=false: then the image is "
+            "taken as it is in the registry.",
+        ) from error
 
 
 def _set_defaults(spec: launch_plan_pb2.LaunchPlanSpec, defaults: literals_pb2.LiteralMap) -> None:

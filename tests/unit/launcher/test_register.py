@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import traceback
+import warnings
 from dataclasses import replace
 
 import pytest
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
-from flytekit import task, workflow
+from flytekit import ImageSpec, map_task, task, workflow
 from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
 from hydraflyte.errors import RegistrationError
@@ -38,6 +41,29 @@ def twice(x: int) -> int:
 @workflow
 def outer(x: int = 1) -> int:
     return increment(x=twice(x=x))
+
+
+described = ImageSpec(name="described", registry="localhost:1", packages=["numpy"])
+"""At a registry that nobody serves: whoever asks it gets no answer."""
+
+
+@task(container_image=described)
+def in_an_image(x: int) -> int:
+    return x
+
+
+@task(container_image=described)
+def each_in_an_image(x: int) -> int:
+    return x
+
+
+each = map_task(each_in_an_image)
+
+
+@workflow
+def with_images(x: int = 1) -> int:
+    each(x=[x])
+    return in_an_image(x=x)
 
 
 def plan(*, image: str | None = None, key: str = "key-1", version: str = "v1") -> RegistrationPlan:
@@ -192,3 +218,23 @@ def test_a_long_list_of_differences_is_cut_off() -> None:
     assert len(differences) == 13
     assert differences[0] == "template.config.key00: 'a' -> 'b'"
     assert differences[-1] == "and 8 more"
+
+
+def test_images_that_tasks_describe_are_only_named_where_none_is_built(capsys: pytest.CaptureFixture[str]) -> None:
+    specs = [entity.spec for entity in serialize(with_images, (in_an_image, each, with_images), plan())]
+
+    images = {spec.template.container.image for spec in specs if isinstance(spec, task_pb2.TaskSpec)}
+    assert images == {described.image_name()}
+    assert in_an_image.container_image is described
+    assert capsys.readouterr().out == ""  # flytekit has asked nobody
+
+
+def test_an_image_of_which_nobody_knows_whether_it_exists_is_not_taken_for_an_existing_one() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # flytekit leaves a socket to Docker open
+        with pytest.raises(RegistrationError, match=r"cannot build the image that .*in_an_image describes") as caught:
+            serialize(with_images, (in_an_image, each, with_images), replace(plan(), builds_image_specs=True))
+        traceback.clear_frames(caught.tb)
+        gc.collect()
+
+    assert "hydra.launcher.build_images=false" in caught.value.hint
