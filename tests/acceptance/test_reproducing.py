@@ -8,9 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
+import arithmetic_flows
 import pytest
 from tests.hydra.programs import run_program
 
@@ -205,6 +208,19 @@ def test_code_that_is_gone_is_named_before_anything_is_started(executions: list[
     assert (status, into) == (1, 1)
     assert f"these are gone:\n  - the code bundle {code}" in errors
     assert f"{code} is gone" in into_errors
+
+
+def test_what_another_client_ran_is_reproduced_with_what_is_known(run: Callable[..., Any], tmp_path: Path) -> None:
+    name = run(arithmetic_flows.arithmetic, x=7).id.name
+
+    status, output, errors = reproduce(name, "--wait")
+    into, _, _ = reproduce(name, "--into", str(tmp_path / "x"))
+
+    assert status == 0, errors
+    assert "packages: installed packages were not recorded" in output
+    assert output.count("the same (") == 2
+    assert into == 0
+    assert (tmp_path / "x" / "code" / "arithmetic_flows.py").is_file()
 
 
 def test_an_execution_that_is_not_there_is_named() -> None:

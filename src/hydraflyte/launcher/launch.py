@@ -78,7 +78,7 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
     request = request if settings.dry_run else with_own_folder(request)
     jobs = compose_jobs(request)
     report = SweepReport([(job.number, job.overrides) for job in jobs], stream=sys.stdout)
-    if settings.execution_environment is ExecutionEnvironment.local:
+    if settings.execution_environment is ExecutionEnvironment.local and settings.package is None:
         make_sweep_dir(request)
         return run_jobs_here(request, jobs)
     remove_flytekits_folders_at_exit()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import json
 import zlib
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobRuntime, configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ValidationError
 
 from hydraflyte.transport.encode import encode
 from hydraflyte.transport.errors import damaged
@@ -104,10 +106,34 @@ def _freeze_now(known: Mapping[tuple[str, ...], str], launched: datetime) -> Non
 def _with_hydra_node(tree: object) -> DictConfig:
     config = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
     OmegaConf.set_struct(config.hydra, False)  # YAML files have added keys, and the launching Hydra may be newer
-    merged = OmegaConf.merge(config, {"hydra": tree})
-    assert isinstance(merged, DictConfig)
+    merged = _merged(config, {"hydra": copy.deepcopy(tree)})
     OmegaConf.set_struct(merged.hydra, True)
     return merged
+
+
+def _merged(config: DictConfig, tree: dict[str, Any]) -> DictConfig:  # Any: JSON
+    """Return the two merged, without values that this Hydra has other types for (1.3's ``chdir: null`` in 1.4)."""
+    while True:
+        try:
+            merged = OmegaConf.merge(config, tree)
+        except ValidationError as error:
+            if not _drop(tree, str(error.full_key or "")):
+                raise
+        else:
+            assert isinstance(merged, DictConfig)
+            return merged
+
+
+def _drop(tree: dict[str, Any], key: str) -> bool:  # Any: JSON
+    """Remove a dotted key; returns whether it was there."""
+    *parents, last = key.split(".")
+    node: Any = tree  # Any: JSON
+    for parent in parents:
+        node = node.get(parent) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or last not in node:
+        return False
+    del node[last]
+    return True
 
 
 def _configure_logging() -> None:

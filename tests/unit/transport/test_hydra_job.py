@@ -76,6 +76,16 @@ def test_the_settings_of_launcher_and_sweeper_stay_at_home(job: DictConfig) -> N
     assert "hush" not in json.dumps(carried)
 
 
+def test_a_value_that_the_tasks_hydra_has_another_type_for_is_the_default_there(job: DictConfig) -> None:
+    content = json.loads(zlib.decompress(base64.b64decode(pack_hydra_job(job, name="train", now=LAUNCHED))))
+    content["hydra"]["job"]["chdir"] = "a value of a later Hydra"
+    packed = base64.b64encode(zlib.compress(json.dumps(content).encode())).decode()
+
+    ran = in_task(packed, "h = HydraConfig.get()\nprint(h.job.num, bool(h.job.chdir))")
+
+    assert ran.stdout == "3 False\n", ran.stderr
+
+
 @pytest.mark.parametrize("packed", ["", "not base64!", base64.b64encode(b"no zlib").decode(), "eJyrBQAAdAB1"])
 def test_a_damaged_variable_is_named(packed: str) -> None:
     with pytest.raises(TransportError, match=HYDRA_JOB_VARIABLE):

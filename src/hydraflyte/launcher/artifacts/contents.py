@@ -31,6 +31,7 @@ _CODE = "code/"
 _BUNDLE_SUFFIX = ".tar.gz"
 _CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 _STANDARD_SUFFIXES = (".tgz", ".tar.gz")
+_MOST_IN_MEMORY = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +120,7 @@ def read_package(path: Path, scratch: Path) -> Artifact:
     Raises:
         ArtifactError: the file is damaged, of a later format, or none that ``deliver`` can take.
     """
-    with opened(path) as members:
-        contents = {member.name: _taken(member, scratch) for member in members if not member.is_directory}
+    contents = _contents(path, scratch)
     if _MANIFEST not in contents:
         return _standard(path, contents)
     fields = _checked_format(path, contents[_MANIFEST])
@@ -144,6 +144,20 @@ def read_package(path: Path, scratch: Path) -> Artifact:
     )
 
 
+def _contents(path: Path, scratch: Path) -> dict[str, bytes | Path]:
+    contents: dict[str, bytes | Path] = {}
+    held = 0
+    with opened(path) as members:
+        for member in members:
+            if member.is_directory:
+                continue
+            content = contents[member.name] = _taken(member, scratch)
+            held += len(content) if isinstance(content, bytes) else 0
+            if held > _MOST_IN_MEMORY:
+                raise _unfit(path, f"its files, without the code bundle, have more than {_MOST_IN_MEMORY} bytes")
+    return contents
+
+
 def _taken(member: Member, scratch: Path) -> bytes | Path:
     """Return the content of a small file; a code bundle goes to the scratch folder, under its last name."""
     if member.link_target is not None:
@@ -154,8 +168,14 @@ def _taken(member: Member, scratch: Path) -> bytes | Path:
     if not member.name.endswith(_BUNDLE_SUFFIX):
         return member.content()
     path = scratch / member.name.rpartition("/")[2]
-    with path.open("xb") as file:
-        file.writelines(member.chunks())
+    try:
+        with path.open("xb") as file:
+            file.writelines(member.chunks())
+    except OSError as error:  # a second one of that name, a name that is too long, or no space left
+        raise ArtifactError(
+            f"{member.name} cannot be taken out of the archive: {error.strerror}.",
+            hint="free some space for temporary files; if there is enough, have the package written again.",
+        ) from error
     return path
 
 
@@ -180,7 +200,7 @@ def _checked_format(path: Path, content: bytes | Path) -> dict[str, Any]:  # Any
     try:
         fields = json.loads(content)
         number = fields.pop("format")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise _damaged(path, f"its {_MANIFEST} cannot be read") from error
     if number != FORMAT:
         raise ArtifactError(

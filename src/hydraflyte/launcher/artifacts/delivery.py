@@ -169,7 +169,7 @@ def _document(artifact: Artifact, target: Target, call: Call) -> bytes:
             "host": call.host,
             "versions": dict(call.versions),
         }
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ArtifactError(
             f"{PROVENANCE} in the package cannot be read: {error}", hint="have the package written again."
         ) from error

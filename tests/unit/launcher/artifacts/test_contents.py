@@ -156,6 +156,9 @@ def test_an_artifact_that_is_cut_off_is_refused(artifact: Artifact, tmp_path: Pa
         ({"checksums.sha256": b"nonsense"}, "files and checksums do not agree"),
         ({"manifest.json": b"["}, "its manifest.json cannot be read"),
         ({"manifest.json": b"{}"}, "its manifest.json cannot be read"),
+        ({"manifest.json": b"[]"}, "its manifest.json cannot be read"),
+        ({"manifest.json": b"[" * 100_000}, "its manifest.json cannot be read"),
+        ({"other/code-0.tar.gz": b""}, "other/code-0.tar.gz cannot be taken out of the archive: File exists"),
     ],
 )
 def test_a_damaged_artifact_says_what_is_damaged(
