@@ -121,42 +121,24 @@ def locked_registry(tools_folder: Path) -> Iterator[LockedRegistry]:
 def podman(tools_folder: Path) -> Iterator[Engine]:
     """Podman and buildah: one store, overlay, runc, no network of their own."""
     require("podman", "runc")
-    yield from _containers_engine(tools_folder / "podman")
+    with run_containers_engine(tools_folder / "podman") as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")
 def buildah(tools_folder: Path) -> Iterator[Engine]:
     """Buildah with a store of its own."""
     require("buildah", "runc")
-    yield from _containers_engine(tools_folder / "buildah")
+    with run_containers_engine(tools_folder / "buildah") as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")
 def docker(tools_folder: Path) -> Iterator[Engine]:
     """A Docker daemon; ``DOCKER_HOST`` of its environment names its socket. Its containers have no bridge."""
     require("dockerd", "docker", "runc")
-    folder = tools_folder / "docker"
-    (folder / "client").mkdir(parents=True)
-    address = f"unix://{folder}/docker.sock"
-    settings = {
-        "data-root": str(folder / "data"),
-        "exec-root": str(folder / "exec"),
-        "pidfile": str(folder / "docker.pid"),
-        "hosts": [address],
-        "storage-driver": "overlay2",
-        "iptables": False,
-        "ip6tables": False,
-        "bridge": "none",
-        "ip-forward": False,
-        "ip-masq": False,
-        "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 20000}},
-    }
-    (folder / "daemon.json").write_text(json.dumps(settings))
-    engine = Engine(environment={"DOCKER_HOST": address, "DOCKER_CONFIG": str(folder / "client")})
-    with _running(["dockerd", "--config-file", str(folder / "daemon.json")], folder / "dockerd.log") as process:
-        _wait_until(lambda: (folder / "docker.sock").exists() and _answers(engine), process, folder / "dockerd.log")
+    with run_docker(tools_folder / "docker") as engine:
         yield engine
-    _unmount_below(folder)
 
 
 @pytest.fixture(scope="session")
@@ -208,6 +190,32 @@ def run_registry(folder: Path, settings: Mapping[str, Mapping[str, object]] | No
     with _running(["docker-registry", "serve", str(folder / "registry.yml")], log) as process:
         _wait_until(lambda: _accepts(port), process, log)
         yield f"localhost:{port}"
+
+
+@contextlib.contextmanager
+def run_docker(folder: Path) -> Iterator[Engine]:
+    """Run a Docker daemon that keeps everything in ``folder``."""
+    (folder / "client").mkdir(parents=True)
+    address = f"unix://{folder}/docker.sock"
+    settings = {
+        "data-root": str(folder / "data"),
+        "exec-root": str(folder / "exec"),
+        "pidfile": str(folder / "docker.pid"),
+        "hosts": [address],
+        "storage-driver": "overlay2",
+        "iptables": False,
+        "ip6tables": False,
+        "bridge": "none",
+        "ip-forward": False,
+        "ip-masq": False,
+        "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 20000}},
+    }
+    (folder / "daemon.json").write_text(json.dumps(settings))
+    engine = Engine(environment={"DOCKER_HOST": address, "DOCKER_CONFIG": str(folder / "client")})
+    with _running(["dockerd", "--config-file", str(folder / "daemon.json")], folder / "dockerd.log") as process:
+        _wait_until(lambda: (folder / "docker.sock").exists() and _answers(engine), process, folder / "dockerd.log")
+        yield engine
+    _unmount_below(folder)
 
 
 def push_image(
@@ -404,7 +412,9 @@ def _add_folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
     tar.addfile(member)
 
 
-def _containers_engine(folder: Path) -> Iterator[Engine]:
+@contextlib.contextmanager
+def run_containers_engine(folder: Path) -> Iterator[Engine]:
+    """Let podman and buildah keep everything in ``folder``: one store, overlay, runc, no network of their own."""
     (folder / "tmp").mkdir(parents=True)
     (folder / "containers.conf").write_text(
         '[containers]\ndefault_ulimits = ["nofile=1024:20000", "nproc=1000:1000"]\nnetns = "host"\n'
