@@ -45,6 +45,7 @@ class FaultyProxy:
     host: str
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def fault_for(self, line: str) -> Fault | None:
@@ -87,6 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         line = f"{self.command} {self.path}"
         self.proxy.requests.append(line)
+        self.proxy.authorizations.append(self.headers.get("Authorization"))
         fault = self.proxy.fault_for(line) or Fault(at="")
         length = int(self.headers.get("Content-Length") or 0)
         if fault.drop_body_after is not None:

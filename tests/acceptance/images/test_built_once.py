@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.images.conftest import NO_CREDENTIALS
+from tests.acceptance.images.faulty import Fault
 from tests.image_tools import find_tool, push_image, tar_of
 
 from hydraflyte.errors import ImageError
 from hydraflyte.launcher.images.building import BuildRequest, Outcome, Target
 from hydraflyte.launcher.images.built_once import BuiltOnce
 from hydraflyte.launcher.images.cli_builders import cli_builder
+from hydraflyte.launcher.images.content import remember, tag_of
 from hydraflyte.launcher.images.registry.client import Registry
+from hydraflyte.launcher.images.registry.manifests import digest_of
 
 DOCKERFILE = """\
 ARG BASE_IMAGE
@@ -74,6 +77,11 @@ class Workshop:
             with tarfile.open(fileobj=content) as archive:
                 found |= {"/" + m.name.lstrip("./"): archive.extractfile(m).read() for m in archive if m.isfile()}
         return found
+
+
+def shell_layer():
+    busybox = Path(find_tool("busybox")).read_bytes()
+    return tar_of({"bin/busybox": busybox, "bin/sh": busybox})
 
 
 ENGINES = {"buildah": "buildah", "podman": "podman", "docker": "docker"}
@@ -158,9 +166,7 @@ def test_what_lies_below_the_code_is_built_again(workshop, name, text):
 
 
 def test_a_build_argument_and_a_base_that_moved_count(workshop, registry):
-    layer = tar_of(
-        {"bin/busybox": Path(find_tool("busybox")).read_bytes(), "bin/sh": Path(find_tool("busybox")).read_bytes()}
-    )
+    layer = shell_layer()
     base = push_image(registry, "base/once-moving", "1", layers=[layer], environment=["PATH=/bin"])
     first = workshop.build(base=base)
     argued = workshop.build(base=base, build_args={"LEVEL": "2"})
@@ -243,6 +249,36 @@ def test_a_base_that_no_registry_knows_is_built_on_each_time(workshop, request):
     outcomes = [workshop.build(base=local).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.built, Outcome.built]
+
+
+def test_a_base_that_copies_by_itself_means_a_build_for_new_code(workshop, registry):
+    base = push_image(registry, "base/onbuild", "1", layers=[shell_layer()], environment=["PATH=/bin"])
+    writer = Registry.open(base, writes=True, environment=NO_CREDENTIALS, patience=workshop.patience)
+    manifest = writer.manifest("1")
+    config = json.loads(writer.read_blob(manifest.config.digest, manifest.config.size_bytes))
+    config["config"]["OnBuild"] = ["RUN echo by itself > /by-itself"]
+    content = json.dumps(config).encode()
+    writer.push_blob(digest_of(content), content)
+    document = json.loads(manifest.content)
+    document["config"] |= {"digest": digest_of(content), "size": len(content)}
+    writer.push_manifest("1", json.dumps(document).encode(), manifest.media_type)
+    workshop.build(base=base, appends=True)
+    workshop.write("code/run.sh", "echo second")
+
+    assert workshop.build(base=base, appends=True).outcome is Outcome.built
+
+
+def test_a_registry_whose_tags_cannot_be_moved_keeps_what_was_pushed(proxy, tiny_image, registry, hasty):
+    target = Registry.open(
+        tiny_image.replace(registry, proxy.host), writes=True, environment=NO_CREDENTIALS, patience=hasty
+    )
+    digest = target.head_manifest("1").digest
+    said = json.dumps({"errors": [{"code": "DENIED", "message": "tag 1 is immutable"}]}).encode()
+    proxy.faults = [Fault(at="PUT .*/manifests/1$", status=400, body=said)]
+
+    assert remember(target, "1", "k1", digest) == digest
+
+    assert target.head_manifest(tag_of("k1")).digest == digest
 
 
 def test_the_key_is_in_the_manifest_of_an_oci_image(workshop):

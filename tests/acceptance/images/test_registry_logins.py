@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.acceptance.images.faulty import Fault, run_proxy
 from tests.acceptance.images.token_server import run_token_registry
 from tests.image_tools import require
 
@@ -229,6 +230,26 @@ def test_a_token_server_in_trouble_is_asked_again(token_registry, home, hasty):
     token_registry.troubles = [503, 429]
 
     assert opened(token_registry.host, "team/app", home, hasty).head_manifest("nothing") is None
+
+
+def test_a_store_that_a_registry_redirects_to_gets_no_password(proxy, registry, home, hasty):
+    opened(registry, "team/stored", home, hasty).push_blob(digest_of(BLOB), BLOB)
+    log_in(home, proxy.host, username="ada", password="lovelace")
+    with run_proxy(registry) as store:
+        proxy.faults = [
+            Fault(at="GET", times=1, status=401, headers={"WWW-Authenticate": "Basic realm=x"}),
+            Fault(
+                at="GET",
+                status=307,
+                headers={"Location": f"http://{store.host}/v2/team/stored/blobs/{digest_of(BLOB)}"},
+            ),
+        ]
+
+        received = opened(proxy.host, "team/stored", home, hasty, writes=False).read_blob(digest_of(BLOB), len(BLOB))
+
+    assert received == BLOB
+    assert proxy.authorizations == [None, "Basic YWRhOmxvdmVsYWNl"]
+    assert store.authorizations == [None]
 
 
 def test_podmans_file_knows_repositories_by_themselves(token_registry, home, hasty):

@@ -31,7 +31,8 @@ from hydraflyte.launcher.images.registry.manifests import (
 
 CREATED = "1970-01-01T00:00:00Z"
 """No time gets into an image: the same content gives the same digest."""
-_DEFAULT_FOLDER = "/root"  # where flytekit's own images keep the code
+_ROOTS_FOLDER = "/root"  # where flytekit's own images keep the code
+_OTHERS_FOLDER = "/app"  # /root is closed to other users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +108,12 @@ def environment_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def code_folder_of(config: Mapping[str, Any]) -> str:
-    """Return where code goes: the image's working directory, or where flytekit's own images have it."""
-    folder = str((config.get("config") or {}).get("WorkingDir") or "")
-    return folder if folder.strip("/") else _DEFAULT_FOLDER
+    """Return where code goes: the image's working directory, or one that its user can read."""
+    settings = config.get("config") or {}
+    folder, user = str(settings.get("WorkingDir") or ""), str(settings.get("User") or "")
+    if folder.strip("/"):
+        return folder
+    return _ROOTS_FOLDER if user.partition(":")[0] in ("", "0", "root") else _OTHERS_FOLDER
 
 
 def assemble(manifest: Manifest, config: Mapping[str, Any], additions: Additions) -> Assembled:

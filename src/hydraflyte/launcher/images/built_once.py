@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, ImageB
 from hydraflyte.launcher.images.code_copies import CodeCopy, code_copy_of
 from hydraflyte.launcher.images.content import (
     KEY_ANNOTATION,
+    Base,
     find_again,
     key_of,
     look_up_base,
@@ -103,7 +104,7 @@ class BuiltOnce:
         with tempfile.TemporaryDirectory(prefix="hydraflyte-context-") as folder:
             built = _build_from_copy(self.inner, request, content.files, Path(folder, "context"), say)
         digest = remember(target, request.target.tag, content.key, built.digest)
-        if content.copy is not None:
+        if content.copy is not None and not _copies_on_build(content.bases, request.platforms):
             manifest = target.manifest(digest)
             target.push_manifest(tag_of(content.key_below), manifest.content, manifest.media_type)
         return replace(built, reference=request.target.pinned(digest), digest=digest)
@@ -118,12 +119,14 @@ class DockerfileContent:
         key: the key of everything.
         copy: the instruction whose layer is the last one and holds the code, or ``None``.
         key_below: the key of everything but that code.
+        bases: the images that it builds on.
     """
 
     files: FileSet
     key: str
     copy: CodeCopy | None
     key_below: str
+    bases: tuple[Base, ...]
 
 
 def dockerfile_content(request: BuildRequest, target: Registry) -> DockerfileContent | None:
@@ -143,7 +146,7 @@ def dockerfile_content(request: BuildRequest, target: Registry) -> DockerfileCon
         "dockerfile": text,
         "arguments": dict(request.build_args),
         "platforms": wanted_platforms(request.platforms),
-        "bases": bases,
+        "bases": {str(base.name): base.digest for base in bases},
     }
     below = copy.below_code_of(files).digest if copy is not None else files.digest
     return DockerfileContent(
@@ -151,6 +154,7 @@ def dockerfile_content(request: BuildRequest, target: Registry) -> DockerfileCon
         key=key_of({**shared, "context": files.digest}),
         copy=copy,
         key_below=key_of({**shared, "context_below_code": below}),
+        bases=bases,
     )
 
 
@@ -203,10 +207,19 @@ def _append_code(request: BuildRequest, below: ImageBelow, content: DockerfileCo
         return push.push(below, additions, tags=[tag_of(content.key), request.target.tag])[1]
 
 
-def _bases(request: BuildRequest, text: str, target: Registry) -> dict[str, str] | None:
-    """Return the images that the Dockerfile builds on -> digest; ``None`` if that of one cannot be told."""
+def _copies_on_build(bases: Sequence[Base], platforms: Sequence[str]) -> bool:
+    """Tell whether a base may have ``ONBUILD`` instructions: they take from the context what the Dockerfile does not."""
+    try:
+        images = [image for base in bases for image in read_below(base.registry, base.digest, platforms).images]
+    except ImageError:  # built for a platform that is not this machine's
+        return True
+    return any((image.config.get("config") or {}).get("OnBuild") for image in images)
+
+
+def _bases(request: BuildRequest, text: str, target: Registry) -> tuple[Base, ...] | None:
+    """Return the images that the Dockerfile builds on; ``None`` if the digest of one cannot be told."""
     names = [request.base] if request.base is not None else []
-    found: dict[str, str] = {}
+    found: list[Base] = []
     for name in [*names, *bases_named_in(text, request.build_args)]:
         try:
             base = look_up_base(name, target)
@@ -214,5 +227,5 @@ def _bases(request: BuildRequest, text: str, target: Registry) -> dict[str, str]
             return None
         if base is None:
             return None
-        found[name] = base.digest
-    return found
+        found.append(base)
+    return tuple(found)

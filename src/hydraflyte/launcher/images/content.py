@@ -103,11 +103,15 @@ def remember(target: Registry, tag: str, key: str, digest: str) -> str:
     An OCI manifest gets the key as an annotation, so that one request tells next time.
     """
     manifest = target.manifest(digest)
-    content = manifest.content if manifest.is_docker else _annotated(manifest, key)
-    target.push_manifest(tag_of(key), content, manifest.media_type)
-    if content == manifest.content:
-        return digest
-    return target.push_manifest(tag, content, manifest.media_type)
+    content = manifest.content
+    if not manifest.is_docker:
+        annotated = _annotated(manifest, key)
+        try:
+            target.push_manifest(tag, annotated, manifest.media_type)
+            content = annotated
+        except ImageError:  # a registry whose tags cannot be moved; if it is more than that, the next push tells
+            content = manifest.content
+    return target.push_manifest(tag_of(key), content, manifest.media_type)
 
 
 def read_text(path: Path, what: str) -> str:

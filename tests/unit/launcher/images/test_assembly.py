@@ -93,6 +93,13 @@ def test_code_goes_to_the_working_folder_of_the_base(folder, expected):
     assert code_folder_of(config(config={"WorkingDir": folder})) == expected
 
 
+@pytest.mark.parametrize(
+    ("user", "expected"), [("root", "/root"), ("0:0", "/root"), ("nobody", "/app"), ("1000:1000", "/app")]
+)
+def test_code_goes_where_the_user_of_the_base_can_read_it(user, expected):
+    assert code_folder_of(config(config={"User": user})) == expected
+
+
 @pytest.mark.parametrize("created_by", ["COPY src /app # buildkit", "/bin/sh -c #(nop) COPY dir:1 in /app "])
 def test_a_last_layer_made_by_copy_can_be_taken_off(created_by):
     history = [{"created_by": "RUN"}, {"created_by": created_by}, {"created_by": "CMD", "empty_layer": True}]

@@ -29,6 +29,8 @@ def refusal(response: requests.Response, doing: str, host: str) -> ImageError:
     said = _said(response)
     if "no space left" in said.lower():
         hint = _HINTS[507]
+    elif "immutable" in said.lower():
+        hint = "Tags cannot be moved there: set target_image_version to a new one."
     elif "DIGEST_INVALID" in said or "SIZE_INVALID" in said:
         hint = "The content changed on its way; start again. A proxy that rewrites uploads does that, too."
     else:
