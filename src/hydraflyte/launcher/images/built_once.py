@@ -208,7 +208,7 @@ def _append_code(request: BuildRequest, below: ImageBelow, content: DockerfileCo
 
 
 def _copies_on_build(bases: Sequence[Base], platforms: Sequence[str]) -> bool:
-    """Tell whether a base may have ``ONBUILD`` instructions: they take from the context what the Dockerfile does not."""
+    """Tell whether a base may have ``ONBUILD``: that takes from the context what the Dockerfile does not name."""
     try:
         images = [image for base in bases for image in read_below(base.registry, base.digest, platforms).images]
     except ImageError:  # built for a platform that is not this machine's
