@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,28 @@ def test_a_failing_build_stops_the_launch_with_its_last_lines(
     assert "The default image cannot be built by podman: a RUN of the Dockerfile failed (exit status 4)" in ended.stderr
     assert "no such wheel" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_ctrl_c_stops_the_builder(project, registry, shell_image, podman, flyte_backend, no_docker):
+    (project / "Dockerfile").write_text(DOCKERFILE.replace("echo installed > /installed", "sleep 298.6"))
+    launched = subprocess.Popen(
+        [sys.executable, "program.py", "-m", "+x=4", *image_settings(registry, shell_image, "stopped")],
+        cwd=project,
+        env={**os.environ, **podman.environment, **no_docker, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    next(line for line in launched.stdout if "RUN sleep 298.6" in line)
+
+    launched.send_signal(signal.SIGINT)
+
+    try:
+        rest, _ = launched.communicate(timeout=40)
+    finally:
+        launched.kill()
+    assert launched.returncode != 0, rest
+    assert subprocess.run(["pgrep", "-f", "^sleep 298.6"], capture_output=True, check=False).returncode == 1
 
 
 def test_the_plan_names_the_images_and_nothing_is_asked_or_pushed(project, registry, shell_image, flyte_backend):

@@ -22,6 +22,11 @@ Say = Callable[[str], None]
 """Takes one line of progress, without its line end. Called from the builder's own thread."""
 
 
+def never() -> bool:
+    """Return False: what is not cancelled."""
+    return False
+
+
 class Outcome(str, Enum):
     """What it took to have the image."""
 
@@ -87,6 +92,7 @@ class BuildRequest:
         is_insecure: whether the registry may be spoken to in plain text, or with a certificate nobody vouches for;
             ``None``: where it is on this machine.
         timeout_s: the builder is stopped after that long.
+        is_cancelled: asked now and then while something is built; once it says yes, the builder is stopped.
 
     Raises:
         ConfigError: on construction, when the image would be built on itself.
@@ -106,6 +112,7 @@ class BuildRequest:
     name: str | None = None
     is_insecure: bool | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S
+    is_cancelled: Callable[[], bool] = never
 
     def __post_init__(self) -> None:
         target = parse_image(self.target.reference)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hydraflyte.config import PREFIX, ImageConfig, LauncherConfig
@@ -20,6 +20,7 @@ from hydraflyte.launcher.images.registry.names import parse_image
 
 DEFAULT_NAME = "default"
 _MOST_AT_ONCE = 8
+_LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +119,13 @@ def have_images(
     plain = images_as_they_are(settings)
     built: dict[str, BuiltImage] = {}
     failures: list[HydraFlyteError] = []
-    lock = threading.Lock()
+    lock, is_stopped = threading.Lock(), threading.Event()
 
     def make(wish: Wish) -> None:
         prefix = f"{wish.name}: " if len(wanted) > 1 else ""
         try:
-            image = builders[wish.builder].build(wish.request, lambda line: say(f"{prefix}{line}"))
+            request = replace(wish.request, is_cancelled=is_stopped.is_set)
+            image = builders[wish.builder].build(request, lambda line: say(f"{prefix}{line}"))
         except HydraFlyteError as error:
             with lock:
                 failures.append(error)
@@ -133,7 +135,15 @@ def have_images(
         say(f"{wish.request.title} {image.outcome.value}: {image.reference}{_sent(image)}")
 
     with ThreadPoolExecutor(max_workers=_MOST_AT_ONCE, thread_name_prefix="image") as pool:
-        list(pool.map(make, wanted))
+        under_way = {pool.submit(make, wish) for wish in wanted}
+        try:
+            while under_way:  # a wait without a limit need not notice Ctrl-C
+                done, under_way = wait(under_way, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+        except BaseException:  # the pool would wait for builds that may take an hour
+            is_stopped.set()
+            raise
     if failures:
         raise _together(failures)
     references = {name: image.reference for name, image in built.items()}

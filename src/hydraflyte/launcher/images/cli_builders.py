@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydraflyte.errors import ConfigError, ImageError
-from hydraflyte.launcher.images.building import BuildRequest, BuildSecret, BuiltImage, Outcome, Say
+from hydraflyte.launcher.images.building import BuildRequest, BuildSecret, BuiltImage, Outcome, Say, never
 from hydraflyte.launcher.images.commands import CommandLine, CommandRun, run_command
 from hydraflyte.launcher.images.dialects import DIALECTS, Dialect, Scratch, base_arguments
 from hydraflyte.launcher.images.failures import explain
@@ -136,6 +136,7 @@ class CliBuilder:
             environment={**self.environment, **dict(self.dialect.environment), **values},
             folder=Path.cwd() if request is None else request.context,
             masked=[*secrets, *(request.build_args.values() if request else ())],
+            is_cancelled=never if request is None else request.is_cancelled,
         )
         return run_command(command, deadline=deadline, say=say)
 

@@ -75,7 +75,7 @@ class CloudBuild:
         try:
             build = self._submit(request, bucket, source)
             say(f"build {build['id']}: {build.get('logUrl', '')}")
-            ended = self._wait(build["id"], deadline, say)
+            ended = self._wait(build["id"], request, deadline, say)
         finally:
             with suppress(ImageError):
                 self._call("DELETE", f"{self.storage_api}/storage/v1/b/{bucket}/o/{quote(source, safe='')}", "deleting")
@@ -105,7 +105,7 @@ class CloudBuild:
             )
         return build
 
-    def _wait(self, identity: str, deadline: float, say: Say) -> dict[str, Any]:  # Any: JSON
+    def _wait(self, identity: str, request: BuildRequest, deadline: float, say: Say) -> dict[str, Any]:  # Any: JSON
         address = f"{self.build_api}/v1/projects/{self.project}/builds/{identity}"
         said, unanswered = "", 0
         while True:
@@ -123,11 +123,13 @@ class CloudBuild:
                 say(f"build {identity}: {status}")
             if status not in _BUSY:
                 return build
-            if time.monotonic() > deadline:
+            is_late = time.monotonic() > deadline
+            if is_late or request.is_cancelled():
                 with suppress(ImageError):
                     self._call("POST", f"{address}:cancel", f"cancelling build {identity}", json={})
+                why = "its time was up" if is_late else "the launch was stopped"
                 raise ImageError(
-                    f"Build {identity} of Cloud Build was cancelled: its time was up while it was {status}.",
+                    f"Build {identity} of Cloud Build was cancelled: {why} while it was {status}.",
                     hint="give it longer with build_timeout_s. Nothing was pushed.",
                 )
             time.sleep(self.poll_s)

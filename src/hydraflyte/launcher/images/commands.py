@@ -14,12 +14,12 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydraflyte.errors import ImageError
-from hydraflyte.launcher.images.building import Say
+from hydraflyte.launcher.images.building import Say, never
 from hydraflyte.launcher.redaction import HIDDEN
 
 KEPT_LINES = 50
@@ -64,12 +64,14 @@ class CommandLine:
         environment: all variables of the process.
         folder: the working directory.
         masked: values that must not be shown, whoever prints them.
+        is_cancelled: asked a few times a second; once it says yes, the command is stopped.
     """
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
     masked: Iterable[str] = field(default=())
+    is_cancelled: Callable[[], bool] = never
 
 
 def run_command(command: CommandLine, *, deadline: float, say: Say) -> CommandRun:
@@ -81,12 +83,12 @@ def run_command(command: CommandLine, *, deadline: float, say: Say) -> CommandRu
 
     Raises:
         CommandTimeoutError: the deadline passed.
-        ImageError: the program cannot be started.
+        ImageError: the program cannot be started, or was cancelled.
     """
     process = _start(command)
     lines = _Lines(say=say, masked=command.masked)
     try:
-        is_in_time = _follow(process, lines, deadline)
+        is_in_time = _follow(process, lines, deadline, command.is_cancelled)
     finally:
         _stop_group(process)
     if not is_in_time:
@@ -161,8 +163,12 @@ def _start(command: CommandLine) -> subprocess.Popen[bytes]:
         ) from error
 
 
-def _follow(process: subprocess.Popen[bytes], lines: _Lines, deadline: float) -> bool:
-    """Read until the command has ended; returns False if its time was up before."""
+def _follow(process: subprocess.Popen[bytes], lines: _Lines, deadline: float, is_cancelled: Callable[[], bool]) -> bool:
+    """Read until the command has ended; returns False if its time was up before.
+
+    Raises:
+        ImageError: it was cancelled.
+    """
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     with selectors.DefaultSelector() as selector:
@@ -171,6 +177,8 @@ def _follow(process: subprocess.Popen[bytes], lines: _Lines, deadline: float) ->
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
+            if is_cancelled():
+                raise ImageError("The build was cancelled.", hint="nothing was pushed by it.")
             if selector.select(min(left, _LOOK_S)):
                 data = os.read(descriptor, _READ_BYTES)
                 if not data:
