@@ -173,6 +173,20 @@ def test_limits_of_cpu_and_memory_are_the_kernels(in_either):
     assert in_either.printed(spec).split() == ["50000", "100000", str(64 * MIB)]
 
 
+def test_code_is_unpacked_into_the_attempts_own_folder_where_the_images_may_not_be_writable(in_podman):
+    daemon_of_another = replace(in_podman, runtime=replace(in_podman.runtime, is_root_ours=False))
+    spec = in_podman.bench.program(
+        "sh", "-c", "pwd; echo code > unpacked", "pyflyte-fast-execute", "--dest-dir", "/root"
+    )
+    work = attempt_dir(in_podman.bench.home, spec.attempt) / "work"
+
+    end = daemon_of_another.end_of(spec)
+
+    assert isinstance(end, AttemptSucceeded)
+    assert in_podman.printed(spec) == f"{work}\n"
+    assert (work / "unpacked").read_text() == "code\n"
+
+
 # how they end
 
 
