@@ -145,6 +145,23 @@ def test_unchanged_content_is_not_built_again_and_changed_code_only_appended(
     assert ": 32.0" in changed.stdout
 
 
+def test_for_another_endpoint_auto_makes_the_images_and_the_code_is_in_them(
+    project, registry, shell_image, podman, flyte_backend, no_docker, tmp_path_factory
+):
+    settings = image_settings(registry, shell_image, "cluster")[1:]  # build_images is auto
+    elsewhere = {"HYDRAFLYTE_HOME": str(tmp_path_factory.mktemp("another-home"))}  # the backend is not this home's own
+
+    ended = launch(
+        project, *settings, "hydra.launcher.run=false", environment={**podman.environment, **no_docker, **elsewhere}
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "default image built" in ended.stdout
+    assert "code bundle" not in ended.stdout
+    images = registered_images(flyte_backend, ended.stdout)
+    assert images["square"] == f"{registry}/cluster/app@{digest_of(f'{registry}/cluster/app:v1')}"
+
+
 def test_a_failing_build_stops_the_launch_with_its_last_lines(
     project, registry, shell_image, podman, flyte_backend, no_docker
 ):
