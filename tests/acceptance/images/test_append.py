@@ -16,7 +16,7 @@ from tests.image_tools import push_image, require, run_registry, tar_of
 
 from hydraflyte.errors import ImageError
 from hydraflyte.launcher.images.append import LayerAppender
-from hydraflyte.launcher.images.building import BuildRequest, Outcome, Target
+from hydraflyte.launcher.images.building import BuildRequest, BuildSecret, Outcome, Target
 from hydraflyte.launcher.images.presence import ExistingImage
 from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.registry.manifests import (
@@ -272,6 +272,12 @@ def test_a_base_whose_digest_does_not_exist_is_named(registry, code, appender):
 
     with pytest.raises(ImageError, match=r"There is no image \S+@sha256:0000"):
         appender.build(requested(registry, code, base, path="appended/x"), quiet)
+
+
+@pytest.mark.parametrize("given", [{"build_args": {"A": "1"}}, {"secrets": (BuildSecret(id="A", variable="A"),)}])
+def test_what_only_a_dockerfile_could_read_is_refused(registry, tiny_image, code, appender, given):
+    with pytest.raises(ImageError, match="no Dockerfile that could read them"):
+        appender.build(requested(registry, code, tiny_image, **given), quiet)
 
 
 def test_a_dockerfile_is_not_run(registry, tiny_image, code, appender):

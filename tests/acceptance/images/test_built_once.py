@@ -281,6 +281,15 @@ def test_a_registry_whose_tags_cannot_be_moved_keeps_what_was_pushed(proxy, tiny
     assert target.head_manifest(tag_of("k1")).digest == digest
 
 
+def test_dependencies_beside_a_dockerfile_are_refused(workshop):
+    workshop.write("requirements.txt", "alpha")
+
+    with pytest.raises(
+        ImageError, match=r"has a Dockerfile and dependencies, .*requirements\.txt: one of them is meant"
+    ):
+        workshop.build(dependencies=workshop.folder / "requirements.txt")
+
+
 def test_the_key_is_in_the_manifest_of_an_oci_image(workshop):
     built = workshop.build()
 

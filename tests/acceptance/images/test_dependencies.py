@@ -245,6 +245,30 @@ def test_an_installer_that_hangs_is_stopped(registry, stated_image, index, appen
         appender.build(requested(registry, stated_image["3.12"], lock, "packages/slow", timeout_s=0.3), print)
 
 
+def test_settings_that_would_send_packages_elsewhere_do_not_count(
+    registry, stated_image, index, appender, tmp_path, monkeypatch, hasty
+):
+    for name in ("PIP_TARGET", "UV_TARGET", "PIP_USER"):
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    lock = requirements(tmp_path, "alpha==1.0\n")
+
+    built = appender.build(requested(registry, stated_image["3.12"], lock, "packages/diverted"), print)
+
+    assert "opt/hydraflyte/packages/alpha/__init__.py" in names_in_layer(built, -1, hasty)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_package_from_a_folder_has_no_wheel(registry, stated_image, index, appender, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "pyproject.toml").write_text('[project]\nname = "mine"\nversion = "1"\n')
+    lock = requirements(tmp_path, f"{tmp_path}/mine\n")
+
+    with pytest.raises(ImageError, match="mine") as caught:
+        appender.build(requested(registry, stated_image["3.12"], lock, "packages/folder"), print)
+
+    assert caught.value.hint.startswith("A package must have a wheel")
+
+
 def test_a_lock_file_that_does_not_exist_is_named(registry, stated_image, appender, tmp_path):
     with pytest.raises(ImageError, match=r"The file with the dependencies .*uv.lock cannot be read: No such file"):
         appender.build(requested(registry, stated_image["3.12"], tmp_path / "uv.lock", "packages/x"), print)

@@ -157,6 +157,12 @@ def _refuse_unfit(request: BuildRequest) -> None:
             f"The {request.title} has a Dockerfile, {request.dockerfile}, and append runs none.",
             hint="Remove dockerfile_path and name base_image and dependencies, or set another builder.",
         )
+    given = [name for name, value in (("buildargs", request.build_args), ("secrets", request.secrets)) if value]
+    if given:
+        raise ImageError(
+            f"The {request.title} has {' and '.join(given)}, and no Dockerfile that could read them.",
+            hint="Remove them, or name a Dockerfile with dockerfile_path.",
+        )
     if request.base is None:
         raise ImageError(
             f"The {request.title} has no base to put layers on.", hint="Set base_image and base_image_version."

@@ -64,6 +64,11 @@ class BuiltOnce:
         Raises:
             ImageError: there is no such image now.
         """
+        if request.dependencies is not None:
+            raise ImageError(
+                f"The {request.title} has a Dockerfile and dependencies, {request.dependencies}: one of them is meant.",
+                hint="Install the dependencies in the Dockerfile, or remove dockerfile_path.",
+            )
         target = Registry.open(
             request.target.repository,
             is_insecure=request.is_insecure,

@@ -89,8 +89,7 @@ def _linked_or_copied(source: Path, target: Path) -> None:
 
 
 def _below(directory: Path, name: str, rules: IgnoreRules, docker: DockerIgnore) -> Iterator[BundledFile]:
-    with os.scandir(directory) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
+    entries = _listed(directory)
     names = [entry.name for entry in entries if entry.name != ".gitignore"]  # git's rules are not the builder's
     rules = rules.entering(directory, name, names)
     for entry in entries:
@@ -104,13 +103,27 @@ def _below(directory: Path, name: str, rules: IgnoreRules, docker: DockerIgnore)
             yield from _file(Path(entry.path), path)
 
 
+def _listed(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as listing:
+            return sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        raise ImageError(
+            f"{directory} belongs to the build context and cannot be read: {error.strerror}.",
+            hint="Make it readable, or add it to .dockerignore.",
+        ) from error
+
+
 def _is_walked(entry: os.DirEntry[str], path: str, rules: IgnoreRules, docker: DockerIgnore) -> bool:
     if docker.leaves_out(path) and not docker.may_take_back:
         return False
     opinion = rules.opinion(path, is_directory=True)
     if opinion is not None:
         return opinion or rules.reopens(path)
-    if entry.name in _NEVER_WANTED or structural_rule(path, os.listdir(entry.path)) is not None:
+    if (
+        entry.name in _NEVER_WANTED
+        or structural_rule(path, [each.name for each in _listed(Path(entry.path))]) is not None
+    ):
         return rules.reopens(path)
     return True
 

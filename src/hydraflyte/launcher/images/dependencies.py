@@ -32,6 +32,9 @@ PROGRAMS = f"{PACKAGES}/bin"
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _GLIBC_MINOR = 28  # Debian 10, RHEL 8, Ubuntu 20.04: what images of today have at least
 _OLDER_MANYLINUX = ("manylinux2014", "manylinux2010", "manylinux1")
+_DIVERTING = frozenset(
+    {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "UV_TARGET", "UV_PREFIX", "UV_SYSTEM_PYTHON"}
+)
 _SCRIPT = """#!{python}
 import sys
 
@@ -223,7 +226,12 @@ def _run(command: Sequence[str], doing: str, timeout_s: float) -> None:
     try:
         with tempfile.TemporaryFile() as output:
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=_installers_environment(),
             )
             try:
                 child.wait(timeout_s)
@@ -242,6 +250,12 @@ def _run(command: Sequence[str], doing: str, timeout_s: float) -> None:
         raise ImageError(f"{doing} failed:\n" + "\n".join(said), hint=_install_hint("\n".join(said)))
 
 
+def _installers_environment() -> dict[str, str]:
+    """Return this environment without what sends packages elsewhere, and never to fetch another Python."""
+    kept = {name: text for name, text in os.environ.items() if name not in _DIVERTING}
+    return kept | {"UV_PYTHON_DOWNLOADS": "never"}
+
+
 def _end(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
@@ -252,7 +266,9 @@ def _install_hint(said: str) -> str:
     if "No space left" in said or "os error 28" in said:
         return f"Free some space in {tempfile.gettempdir()}, or set TMPDIR to a folder with more."
     if re.search(
-        r"no wheel|no usable wheel|only-binary|no matching|not found in the|--no-build|No solution", said, re.I
+        r"no wheel|no usable wheel|only-binary|no matching|not found in the|--no-build|No solution|source distribution",
+        said,
+        re.I,
     ):
         return (
             "A package must have a wheel for the image's platform and Python; "
