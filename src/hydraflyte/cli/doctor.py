@@ -53,7 +53,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def examine(home: Home) -> Iterator[Finding]:
-    """Look at the interpreter, packages, the launcher's name, home, disk, the backend and its port, and containers."""
+    """Look at interpreter, packages, the launcher's name, home, disk, backend and port, containers, image builders."""
     yield _python()
     for package, (oldest, first_unsupported) in _SUPPORTED.items():
         yield _package(package, oldest, first_unsupported)
@@ -61,6 +61,7 @@ def examine(home: Home) -> Iterator[Finding]:
     yield _home(home)
     yield _backend(home)
     yield from _container_runtimes(home)
+    yield _image_builders()
 
 
 def _python() -> Finding:
@@ -165,6 +166,15 @@ def _container_runtime(runtime: TaskRuntime, *, is_used: bool) -> Finding:
     if not found.limits_memory:
         text += "; but it cannot limit their memory for this user"
     return Finding(subject=runtime.value, is_well=True, text=text)
+
+
+def _image_builders() -> Finding:
+    """None is needed as long as images are appended to, so that none is no fault."""
+    from hydraflyte.launcher.images.cli_builders import usable_builders  # late: needed here only
+
+    names = usable_builders(os.environ)
+    text = f"{', '.join(names)} can build by a Dockerfile" if names else "none can build by a Dockerfile"
+    return Finding(subject="image builders", is_well=True, text=f"{text}; append needs none")
 
 
 def _answers(path: str) -> bool:

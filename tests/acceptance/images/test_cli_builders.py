@@ -14,7 +14,7 @@ from tests.image_tools import find_tool, require
 
 from hydraflyte.errors import ConfigError, ImageError
 from hydraflyte.launcher.images.building import BuildRequest, BuildSecret, Outcome, Target
-from hydraflyte.launcher.images.cli_builders import cli_builder
+from hydraflyte.launcher.images.cli_builders import cli_builder, first_usable, usable_builders
 
 ALL = ("docker-buildx", "podman", "buildah", "docker")
 WITH_SECRETS = ("docker-buildx", "podman", "buildah")
@@ -239,6 +239,24 @@ def _without_network(dialect):
         return [*options, "--network=none", context]
 
     return dataclasses.replace(dialect, build=build)
+
+
+def test_builders_that_do_not_answer_are_not_taken(podman):
+    no_daemon = {**os.environ, **podman.environment, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+
+    assert usable_builders(no_daemon) == ("podman", "buildah")
+    assert first_usable(no_daemon).name == "podman"
+    assert first_usable({**no_daemon, "PATH": ""}) is None
+
+
+def test_doctor_names_the_builders(podman, tmp_path):
+    environment = {**os.environ, **podman.environment, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+
+    said = subprocess.run(
+        ["hydraflyte", "doctor", "--home", tmp_path], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert "ok   image builders: podman, buildah can build by a Dockerfile; append needs none" in said.stdout
 
 
 @contextlib.contextmanager

@@ -1,15 +1,19 @@
 """``ImageSpec(builder="hydraflyte")`` through unmodified flytekit: what is pushed, and what is registered."""
 
+import io
 import json
 import subprocess
+import tarfile
 
 import pytest
 from flytekit import ImageSpec, task
 from flytekit.configuration import ImageConfig, SerializationSettings
 from flytekit.tools.translator import get_serializable_task
-from tests.image_tools import require
+from tests.acceptance.images.wheels import make_index
+from tests.image_tools import push_image, require, tar_of
 
 from hydraflyte.errors import ConfigError
+from hydraflyte.launcher.images.registry.client import Registry
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +69,27 @@ def test_variables_and_files_are_appended_and_the_digest_is_registered(registry,
     assert "PYTHONPATH=/root" in config["Env"]
     assert config["WorkingDir"] == "/root"
     assert len(inspected(image)["Layers"]) == len(inspected(shell_image)["Layers"]) + 1
+
+
+@pytest.mark.parametrize("settings", [{"packages": ["alpha==1.0"]}, {"requirements": "requirements.txt"}])
+def test_packages_become_a_layer_for_the_python_of_the_base(registry, tmp_path, monkeypatch, settings):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requirements.txt").write_text("alpha==1.0\n")
+    for name in ("UV", "PIP"):
+        monkeypatch.setenv(f"{name}_NO_INDEX", "1")
+        monkeypatch.setenv(f"{name}_FIND_LINKS", str(make_index(tmp_path / name)))
+    base = push_image(
+        registry, "base/spec", "1", layers=[tar_of({"x": b"x"})], environment=["PYTHON_VERSION=3.11.4", "PATH=/bin"]
+    )
+
+    image = registered_image(
+        ImageSpec(name="packaged-spec", builder="hydraflyte", registry=registry, base_image=base, **settings)
+    )
+
+    pinned = Registry.open(image)
+    layer = pinned.manifest(image.partition("@")[2]).layers[-1]
+    with tarfile.open(fileobj=io.BytesIO(pinned.read_blob(layer.digest, layer.size_bytes))) as archive:
+        assert [name for name in archive.getnames() if name.endswith("alpha/__init__.py")]
 
 
 def test_commands_are_run_by_a_builder_of_this_machine(registry, shell_image, podman, monkeypatch):

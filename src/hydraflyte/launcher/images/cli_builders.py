@@ -13,6 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,14 @@ def first_usable(environment: Mapping[str, str]) -> CliBuilder | None:
     """Return the first builder of the table that is installed and answers, or None."""
     builders = (CliBuilder(dialect=dialect, environment=environment) for dialect in DIALECTS)
     return next((builder for builder in builders if builder.is_usable()), None)
+
+
+def usable_builders(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of all builders that are installed and answer, the one that ``auto`` takes first."""
+    builders = [CliBuilder(dialect=dialect, environment=environment) for dialect in DIALECTS]
+    with ThreadPoolExecutor(max_workers=len(builders)) as pool:
+        answers = list(pool.map(CliBuilder.is_usable, builders))
+    return tuple(builder.name for builder, answer in zip(builders, answers, strict=True) if answer)
 
 
 def _nothing(line: str) -> None:
