@@ -4,6 +4,7 @@ import pytest
 from flyteidl.admin.task_execution_pb2 import TaskExecutionGetRequest
 from flytekit.models.core.execution import TaskExecutionPhase
 from map_flows import (
+    cached_shifts,
     cached_squares,
     indexes,
     map_in_dynamic,
@@ -106,3 +107,13 @@ def test_items_are_cached_one_by_one(remote, run):
 
     assert execution.outputs == {"o0": [9, 16]}
     assert [item.cache_status for item in resources(remote, execution)] == [2, 3]  # CACHE_HIT, CACHE_POPULATED
+
+
+def test_what_is_bound_for_all_items_counts_for_their_cache(remote, run):
+    run(cached_shifts, xs=[1, 2], by=10)
+
+    same, other = run(cached_shifts, xs=[1, 2], by=10), run(cached_shifts, xs=[1, 2], by=20)
+
+    assert [item.cache_status for item in resources(remote, same)] == [2, 2]  # CACHE_HIT
+    assert [item.cache_status for item in resources(remote, other)] == [3, 3]  # CACHE_POPULATED
+    assert other.outputs == {"o0": [21, 22]}

@@ -40,7 +40,7 @@ _EXECUTIONS_PAGE = 500
 _UPLOAD_TIMEOUT = urllib3.Timeout(connect=CALL_TIMEOUT_S, read=600.0)
 _CHANNEL_OPTIONS = (
     ("grpc.max_metadata_size", 32 * 1024),
-    ("grpc.max_receive_message_length", 20 * 1024 * 1024),  # what flyteadmin and flytekit agree on
+    ("grpc.max_receive_message_length", -1),  # whatever the backend has to say; what it takes is its own affair
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -364,10 +364,11 @@ def _as_our_own(error: grpc.RpcError, endpoint: Endpoint) -> HydraFlyteError:
             f"The Flyte backend at {where} does not let this user in: {code.name}, {details}",
             hint="ask whoever runs the backend what this user may do; the Flyte client config names the user.",
         )
+    hint = "the text above is the backend's own answer."
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        hint = "pass large values as files (FlyteFile) instead of in the config, or have the backend's limit raised."
     return BackendRefusedError(
-        f"The Flyte backend at {where} refused: {code.name}, {details}",
-        hint="the text above is the backend's own answer.",
-        code=code.name,
+        f"The Flyte backend at {where} refused: {code.name}, {details}", hint=hint, code=code.name
     )
 
 

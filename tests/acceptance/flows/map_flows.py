@@ -76,6 +76,16 @@ def cached_squares(xs: list[int]) -> list[int]:
     return map_task(cached_square)(x=xs)
 
 
+@task(cache=True, cache_version="1")
+def cached_shift(x: int, by: int) -> int:
+    return x + by
+
+
+@workflow
+def cached_shifts(xs: list[int], by: int) -> list[int]:
+    return map_task(functools.partial(cached_shift, by=by))(x=xs)
+
+
 @dynamic
 def mapped_at_run_time(n: int) -> list[int]:
     return map_task(functools.partial(shifted_square, shift=n))(x=list(range(n)))
