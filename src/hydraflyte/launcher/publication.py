@@ -181,13 +181,19 @@ def _plan(client: FlyteClient, prepared: Prepared, release: _Release, version: V
         bundle_uri=_send_code(client, prepared, release.files) if _needs_a_bundle(client, prepared, release) else None,
         key=registration_key(version, prepared.source),
         defaults=prepared.defaults,
-        builds_image_specs=prepared.settings.build_images is not False and not client.endpoint.is_embedded,
+        builds_image_specs=_builds_image_specs(prepared, client),
         annotations={
             **code_annotations(version, lock_file),
             **prepared.call.annotations(),
             DOCUMENT: _send_document(client, workflow, document(version, release.files, lock_file, prepared.call)),
         },
     )
+
+
+def _builds_image_specs(prepared: Prepared, client: FlyteClient) -> bool:
+    """Tell whether images that tasks describe are built; tasks of the embedded backend seldom run in them."""
+    wanted = prepared.settings.build_images
+    return wanted is True or (wanted == "auto" and not client.endpoint.is_embedded)
 
 
 def _needs_a_bundle(client: FlyteClient, prepared: Prepared, release: _Release) -> bool:
