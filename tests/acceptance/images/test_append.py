@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 from tests.acceptance.images.conftest import NO_CREDENTIALS, files_in
+from tests.acceptance.images.families import push_family
 from tests.acceptance.images.faulty import Fault
 from tests.image_tools import push_image, require, run_registry, tar_of
 
@@ -20,14 +21,10 @@ from hydraflyte.launcher.images.building import BuildRequest, BuildSecret, Outco
 from hydraflyte.launcher.images.presence import ExistingImage
 from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.registry.manifests import (
-    DOCKER_CONFIG,
-    DOCKER_LAYER,
     DOCKER_LIST,
     DOCKER_MANIFEST,
     OCI_INDEX,
     OCI_MANIFEST,
-    digest_of,
-    encode,
 )
 
 
@@ -59,40 +56,6 @@ def inspected(reference, *arguments):
 
 def reader(registry, path, patience):
     return Registry.open(f"{registry}/{path}", environment=NO_CREDENTIALS, patience=patience)
-
-
-def push_family(registry, path, *, is_docker, architectures=("amd64", "arm64")):
-    """Push an index (or list) of tiny images; returns its reference."""
-    writer = Registry.open(f"{registry}/{path}", writes=True, environment=NO_CREDENTIALS)
-    entries = []
-    for architecture in architectures:
-        reference = push_image(registry, path, architecture, layers=[tar_of({"arch": architecture.encode()})])
-        manifest = writer.manifest(reference.rpartition(":")[2])
-        config = json.loads(writer.read_blob(manifest.config.digest, manifest.config.size_bytes))
-        config["architecture"] = architecture
-        content = encode(config)
-        writer.push_blob(digest_of(content), content)
-        document = json.loads(manifest.content)
-        document["config"] |= {"digest": digest_of(content), "size": len(content)}
-        if is_docker:
-            document["mediaType"] = DOCKER_MANIFEST
-            document["config"]["mediaType"] = DOCKER_CONFIG
-            document["layers"] = [layer | {"mediaType": DOCKER_LAYER} for layer in document["layers"]]
-        content = encode(document)
-        writer.push_manifest(architecture, content, document["mediaType"])
-        variant = {"variant": "v8"} if architecture == "arm64" else {}
-        entries.append(
-            {
-                "mediaType": document["mediaType"],
-                "digest": digest_of(content),
-                "size": len(content),
-                "platform": {"os": "linux", "architecture": architecture, **variant},
-            }
-        )
-    entries.append({**entries[0], "platform": {"os": "unknown", "architecture": "unknown"}})  # an attestation
-    kind = DOCKER_LIST if is_docker else OCI_INDEX
-    writer.push_manifest("all", encode({"schemaVersion": 2, "mediaType": kind, "manifests": entries}), kind)
-    return f"{registry}/{path}:all"
 
 
 def test_an_appended_image_runs_the_code_in_podman(registry, base_image, podman, code, appender):

@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 
 import pytest
 from tests.acceptance.images.conftest import NO_CREDENTIALS, files_in
+from tests.acceptance.images.families import push_family
 from tests.acceptance.images.wheels import make_index
 from tests.image_tools import push_image, tar_of
 
@@ -154,6 +156,28 @@ def as_platform(registry, base, platform, python, patience):
     tag = f"{python}-{config['architecture']}"
     writer.push_manifest(tag, json.dumps(document).encode(), manifest.media_type)
     return f"{registry}/base/stated:{tag}"
+
+
+def test_each_platform_of_an_index_gets_its_own_packages(registry, index, appender, code, tmp_path, hasty):
+    base = push_family(registry, "base/both", is_docker=False, environment=["PYTHON_VERSION=3.12.1"])
+    lock = requirements(tmp_path, "native\n")
+    request = requested(registry, base, lock, "packages/both", code, platforms=("linux/amd64", "linux/arm64"))
+    appender.build(request, print)
+    (code / "train.py").write_text("changed = True\n")
+
+    built = appender.build(replace(request, files=files_in(code)), print)
+
+    reader = Registry.open(built.reference, environment=NO_CREDENTIALS, patience=hasty)
+    found = []
+    for child in reader.manifest(built.digest).children:
+        platform = replace(built, digest=child.descriptor.digest)
+        wheel = names_in_layer(platform, -2, hasty)["opt/hydraflyte/packages/native-2.0.dist-info/WHEEL"]
+        code_layer = names_in_layer(platform, -1, hasty)
+        found.append((str(child.platform), wheel.rpartition("2_17_")[2].strip(), code_layer["root/train.py"]))
+    assert found == [
+        ("linux/amd64", "x86_64", "changed = True\n"),
+        ("linux/arm64/v8", "aarch64", "changed = True\n"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["uv.lock", "pylock.toml"])

@@ -16,7 +16,7 @@ from hydraflyte.launcher.images.assembly import Additions, code_folder_of
 from hydraflyte.launcher.images.below import ImageBelow, PlatformImage, read_below, wanted_platforms
 from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, Outcome, Say
 from hydraflyte.launcher.images.content import KEY_ANNOTATION, find_again, key_of, resolve_base, tag_of
-from hydraflyte.launcher.images.dependencies import PACKAGES, PROGRAMS, build_dependencies, lock_content
+from hydraflyte.launcher.images.dependencies import PACKAGES, PROGRAMS, Installation, lock_content
 from hydraflyte.launcher.images.layers import Layer, code_entries, write_layer
 from hydraflyte.launcher.images.pushing import Push
 from hydraflyte.launcher.images.registry.client import Registry
@@ -89,8 +89,8 @@ class _Work:
         """Push the image and return its digest."""
         below = self._with_dependencies(registry, base_digest)
         annotations = {KEY_ANNOTATION: key, BASE_ANNOTATION: base_digest}
-        layer = self._code_layer(below)
-        additions = [self._code_on(image, layer, annotations) for image in below.images]
+        layer_in = self._code_layers()
+        additions = [self._code_on(image, layer_in, annotations) for image in below.images]
         return self.push.push(below, additions, tags=[tag_of(key), self.request.target.tag])[1]
 
     def _with_dependencies(self, registry: Registry, base_digest: str) -> ImageBelow:
@@ -108,13 +108,13 @@ class _Work:
         return self.push.push(below, additions, tags=[tag_of(key)])[0]
 
     def _dependencies_on(self, registry: Registry, image: PlatformImage, annotations: Mapping[str, str]) -> Additions:
-        assert self.request.dependencies is not None
-        layer = build_dependencies(
-            self.request.dependencies, registry, image, self.scratch, self.say, timeout_s=self.request.timeout_s
-        )
+        request = self.request
+        assert request.dependencies is not None
+        work = Installation(lock=request.dependencies, scratch=self.scratch, say=self.say, timeout_s=request.timeout_s)
+        layer = work.layer_for(registry, image)
         return Additions(layers=(layer,), search_paths=(PACKAGES,), program_paths=(PROGRAMS,), annotations=annotations)
 
-    def _code_layer(self, below: ImageBelow) -> Callable[[str], Layer | None]:
+    def _code_layers(self) -> Callable[[str], Layer | None]:
         """Return a function that gives the code's layer for a folder; platforms mostly share one."""
         made: dict[str, Layer] = {}
 

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydraflyte.errors import ImageError
@@ -73,30 +74,41 @@ def lock_content(lock: Path) -> str:
     return hasher.hexdigest()
 
 
-def build_dependencies(
-    lock: Path, registry: Registry, image: PlatformImage, scratch: Path, say: Say, *, timeout_s: float
-) -> Layer:
-    """Return the layer with the packages of ``lock`` for ``image``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """The packages of one lock file, to be installed for images.
 
-    Args:
+    Attributes:
         lock: ``uv.lock``, ``pylock.toml``, or requirements with any other name.
-        registry: where the layers of ``image`` are; read if its config does not tell the Python.
-        image: what the layer is put on.
-        scratch: a folder for the layer's file and what is needed on the way.
+        scratch: a folder for the layers' files and what is needed on the way.
         say: told what happens.
         timeout_s: for the installer.
-
-    Raises:
-        ImageError: the image has no Python, or a package has no wheel for it.
     """
-    python = find_python(registry, image)
-    say(f"installing {lock.name} for {image.platform}, Python {python.version}")
-    folder = Path(tempfile.mkdtemp(dir=scratch, prefix="packages-"))
-    _install(lock, image.platform, python, folder, timeout_s)
-    path = scratch / f"{folder.name}.tar.gz"
-    layer = write_layer(package_entries(folder, python.path), path, created_by=f"hydraflyte: packages of {lock.name}")
-    shutil.rmtree(folder)  # the disk may be small, and there may be another platform to come
-    return layer
+
+    lock: Path
+    scratch: Path
+    say: Say
+    timeout_s: float
+
+    def layer_for(self, registry: Registry, image: PlatformImage) -> Layer:
+        """Return the layer with the packages for ``image``.
+
+        Args:
+            registry: where the layers of ``image`` are; read if its config does not tell the Python.
+            image: what the layer is put on.
+
+        Raises:
+            ImageError: the image has no Python, or a package has no wheel for it.
+        """
+        python = find_python(registry, image)
+        self.say(f"installing {self.lock.name} for {image.platform}, Python {python.version}")
+        folder = Path(tempfile.mkdtemp(dir=self.scratch, prefix="packages-"))
+        _install(self.lock, image.platform, python, folder, self.timeout_s)
+        path = self.scratch / f"{folder.name}.tar.gz"
+        created_by = f"hydraflyte: packages of {self.lock.name}"
+        layer = write_layer(package_entries(folder, python.path), path, created_by=created_by)
+        shutil.rmtree(folder)  # the disk may be small, and there may be another platform to come
+        return layer
 
 
 def package_entries(folder: Path, python: str) -> Iterator[Entry]:

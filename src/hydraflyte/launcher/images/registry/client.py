@@ -11,6 +11,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlencode, urljoin
 
@@ -88,7 +89,8 @@ class Registry:
 
     def head_manifest(self, reference: str) -> ManifestInfo | None:
         """Return what a tag or digest means now, in one request; ``None`` if there is no such image."""
-        response = self._ask("HEAD", f"manifests/{reference}", f"Looking up {self._named(reference)}", {200, 404})
+        ask = self._ask("HEAD", f"manifests/{reference}", f"Looking up {self._named(reference)}", {200, 404})
+        response = self._transport.attempt(ask)
         if response.status_code == 404:
             return None
         digest = response.headers.get("Docker-Content-Digest", "")
@@ -104,7 +106,8 @@ class Registry:
             ImageError: it cannot be read, or is not what its digest says.
         """
         named = self._named(reference)
-        response = self._ask("GET", f"manifests/{reference}", f"Reading the manifest of {named}", {200, 404})
+        ask = self._ask("GET", f"manifests/{reference}", f"Reading the manifest of {named}", {200, 404})
+        response = self._transport.attempt(ask)
         if response.status_code == 404:
             return None
         content = response.content
@@ -134,14 +137,8 @@ class Registry:
     def push_manifest(self, reference: str, content: bytes, media_type: str) -> str:
         """Put a manifest or index under a tag or digest and return its digest. The blobs must be there already."""
         digest = digest_of(content)
-        response = self._ask(
-            "PUT",
-            f"manifests/{reference}",
-            f"Pushing {self._named(reference)}",
-            {200, 201, 202},
-            headers={"Content-Type": media_type},
-            body=_body(content),
-        )
+        ask = self._ask("PUT", f"manifests/{reference}", f"Pushing {self._named(reference)}", {200, 201, 202})
+        response = self._transport.attempt(replace(ask, headers={"Content-Type": media_type}, body=_body(content)))
         confirmed = response.headers.get("Docker-Content-Digest", digest)
         if confirmed != digest:
             raise _not_what_it_says(f"The pushed {self._named(reference)}", digest, confirmed)
@@ -149,7 +146,8 @@ class Registry:
 
     def has_blob(self, digest: str) -> bool:
         """Tell whether the repository holds the blob."""
-        return self._ask("HEAD", f"blobs/{digest}", f"Looking up {digest}", {200, 404}).status_code == 200
+        ask = self._ask("HEAD", f"blobs/{digest}", f"Looking up {digest}", {200, 404})
+        return self._transport.attempt(ask).status_code == 200
 
     def push_blob(self, digest: str, source: Path | bytes) -> None:
         """Upload a blob; it is read in pieces, and from its beginning again after an interruption.
@@ -283,20 +281,14 @@ class Registry:
         except (Interrupted, ImageError):
             return
 
-    def _ask(
-        self, method: str, path: str, doing: str, accepted: set[int], *, headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
-    ) -> requests.Response:  # fmt: skip
-        return self._transport.attempt(
-            Ask(
-                method=method,
-                address=f"{self.name.path}/{path}",
-                doing=doing,
-                scopes=self._scopes,
-                headers={"Accept": ACCEPTED, **(headers or {})},
-                body=body,
-                accepted=frozenset(accepted),
-            )
+    def _ask(self, method: str, path: str, doing: str, accepted: set[int]) -> Ask:
+        return Ask(
+            method=method,
+            address=f"{self.name.path}/{path}",
+            doing=doing,
+            scopes=self._scopes,
+            headers={"Accept": ACCEPTED},
+            accepted=frozenset(accepted),
         )
 
     def _named(self, reference: str) -> str:
@@ -327,15 +319,7 @@ class _Resumed:
 
     def _rest(self) -> Iterator[bytes]:
         headers = {"Range": f"bytes={self._received}-"} if self._received else {}
-        ask = Ask(
-            method="GET",
-            address=self._ask.address,
-            doing=self._ask.doing,
-            scopes=self._ask.scopes,
-            headers={"Accept-Encoding": "identity", **headers},
-            accepted=self._ask.accepted,
-            is_stream=True,
-        )
+        ask = replace(self._ask, headers={"Accept-Encoding": "identity", **headers})
         response = self._transport.attempt(ask)
         skipped = self._received if response.status_code == 200 else 0  # the whole of it again
         with response:
