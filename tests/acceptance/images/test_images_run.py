@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.acceptance.images.wheels import make_index
 
 from hydraflyte.embedded import BackendOptions, start_backend, stop_backend
 from hydraflyte.home import Home
@@ -26,7 +27,9 @@ def measured(name: str) -> str:
 
 @task(container_image="{{.images.plain.fqn}}:{{.images.plain.version}}")
 def framed(text: str) -> str:
-    return f"[{text}, then in {Path('/made').exists()}]"
+    import alpha  # a dependency of this image alone
+
+    return f"[{text}, then {alpha.VERSION} in {Path('/made').exists()}]"
 
 
 @workflow
@@ -78,21 +81,26 @@ def launch(project, backend, engine, *overrides):
         },
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=240,
         check=False,
     )
 
 
+@pytest.mark.timeout(500)  # engines pull and unpack 150 MB several times
 def test_a_built_and_an_appended_image_hold_the_code_and_run_it(
     tmp_path, registry, flyte_image, podman, container_backend
 ):
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "lengths.py").write_text("def twice(x: int) -> int:\n    return 2 * x\n")
     (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    (tmp_path / "requirements.txt").write_text(
+        f"--no-index\n--find-links {make_index(tmp_path / 'wheels')}\nalpha==1.0\n"
+    )
+    (tmp_path / ".flyteignore").write_text("wheels/\n")
     base, _, tag = flyte_image.rpartition(":")
     plain = (
         f"{{flyte_image_name:plain,base_image:'{base}',base_image_version:'{tag}',"
-        f"target_image:'{registry}/run/plain',builder:append}}"
+        f"target_image:'{registry}/run/plain',dependencies:requirements.txt}}"
     )
     settings = (
         "hydra.launcher.build_images=true",
@@ -108,9 +116,9 @@ def test_a_built_and_an_appended_image_hold_the_code_and_run_it(
     appended = launch(tmp_path, container_backend, podman, "+name=appended", *settings)
 
     assert built.returncode == 0, built.stdout + built.stderr
-    assert "[built 6 made by us both, then in False]" in built.stdout
+    assert "[built 6 made by us both, then 1.0 in False]" in built.stdout
     assert "code bundle" not in built.stdout
     assert "us both" not in built.stdout.replace("made by us both, then", "")
     assert appended.returncode == 0, appended.stdout + appended.stderr
     assert "default image appended" in appended.stdout
-    assert "[appended 60 made by us both, then in False]" in appended.stdout
+    assert "[appended 60 made by us both, then 1.0 in False]" in appended.stdout
