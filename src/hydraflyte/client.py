@@ -37,6 +37,7 @@ from hydraflyte.launcher import labels
 from hydraflyte.launcher.endpoint import resolve_endpoint
 from hydraflyte.launcher.execute import JobIdentity, execution_name
 from hydraflyte.launcher.handles import execution_link
+from hydraflyte.launcher.input_files import InputFiles
 from hydraflyte.launcher.provenance import annotations_of_code, this_call
 from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.registered import interface_of, require_version
@@ -169,7 +170,7 @@ class Client:
         request = execution_pb2.ExecutionCreateRequest(
             project=self._project,
             domain=self._domain,
-            inputs=inputs_of_registered(plan, dict(inputs or {}), overrides),
+            inputs=self._sent(inputs_of_registered(plan, dict(inputs or {}), overrides)),
         )
         request.spec.launch_plan.CopyFrom(plan.id)
         request.spec.metadata.mode = execution_pb2.ExecutionMetadata.MANUAL
@@ -202,7 +203,9 @@ class Client:
         request = execution_pb2.ExecutionCreateRequest(
             project=identifier.project,
             domain=identifier.domain,
-            inputs=inputs_of_registered(plan, dict(inputs or {}), overrides, before=self._flyte.get_inputs(identifier)),
+            inputs=self._sent(
+                inputs_of_registered(plan, dict(inputs or {}), overrides, before=self._flyte.get_inputs(identifier))
+            ),
         )
         request.spec.launch_plan.CopyFrom(place)
         request.spec.envs.CopyFrom(before.spec.envs)
@@ -272,6 +275,10 @@ class Client:
             raise ExecutionError(f"The execution was not accepted: {error.message}", hint=error.hint) from error
         execution = self._execution(identifier)
         return self.wait(execution) if wait else execution
+
+    def _sent(self, inputs: literals_pb2.LiteralMap) -> literals_pb2.LiteralMap:
+        files = InputFiles(client=self._flyte, project=self._project, domain=self._domain)
+        return files.upload_all([inputs])[0]
 
     def _until_ended(
         self, identifier: identifier_pb2.WorkflowExecutionIdentifier, deadline: float | None

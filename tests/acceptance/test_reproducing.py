@@ -131,6 +131,14 @@ def test_it_is_no_job_of_the_sweep(executions: list[str], flyte_backend: Running
     assert not {"hydraflyte-sweep", "hydraflyte-job", "hydraflyte-round"} & labels.keys()
 
 
+def test_files_among_the_inputs_are_kept_by_the_backend(executions: list[str], flyte_backend: RunningBackend) -> None:
+    _, output, _ = reproduce(executions[0], "--dry-run", "--json")
+
+    data = Path(json.loads(output)["inputs"]["data"])
+    assert data.is_relative_to(flyte_backend.home)
+    assert data.read_text() == "21"
+
+
 def test_a_failure_that_fails_again_is_reproduced(executions: list[str]) -> None:
     status, output, _ = reproduce(executions[1], "--wait")
 

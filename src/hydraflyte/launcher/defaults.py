@@ -17,6 +17,7 @@ from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.execute import to_literals
 from hydraflyte.launcher.inputs import JobInputs, Parameter, fit_defaults
 from hydraflyte.launcher.jobs import LaunchRequest
+from hydraflyte.launcher.literal_uris import is_local
 
 
 def default_inputs(request: LaunchRequest, parameters: Sequence[Parameter]) -> literals_pb2.LiteralMap:
@@ -32,6 +33,8 @@ def fitting_inputs(config: DictConfig, parameters: Sequence[Parameter]) -> liter
         try:
             literal = to_literals(JobInputs(values={name: value}, types=fitted.types)).literals[name]
         except HydraFlyteError:  # what cannot travel is no default; a job that gives it is told why
+            continue
+        if is_local(literal):  # flytekit has copied a file to a place of its own, another one in every launch
             continue
         defaults.literals[name].CopyFrom(literal)
     return defaults

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from hydraflyte.launcher.execute import parameters_of
 from hydraflyte.launcher.files import FileSet
 from hydraflyte.launcher.handles import ExecutionHandle
 from hydraflyte.launcher.images.choice import Surroundings, builds_images, images_as_they_are, wishes
+from hydraflyte.launcher.input_files import InputFiles
 from hydraflyte.launcher.jobs import (
     Job,
     LaunchRequest,
@@ -113,6 +115,7 @@ def _launch_remotely(
         folder = make_sweep_dir(request)
         registration = _registration(client, prepared, folder, found)
         orders = orders_of(client, prepared, registration, notifications)
+        prepared = _with_uploads(client, prepared)
         if schedule is not None:
             set_schedules(client, prepared, orders, schedule)
             return _close_without_result(request, jobs, "workflow.cron_schedule or fixed_rate")
@@ -124,6 +127,12 @@ def _launch_remotely(
         return run_jobs(client, request, prepared, orders)
     finally:
         client.close()
+
+
+def _with_uploads(client: FlyteClient, prepared: Prepared) -> Prepared:
+    workflow = prepared.settings.workflow
+    files = InputFiles(client=client, project=workflow.project, domain=workflow.domain)
+    return replace(prepared, inputs=files.upload_all(prepared.inputs))
 
 
 def _connected(settings: LauncherConfig) -> GrpcFlyteClient:

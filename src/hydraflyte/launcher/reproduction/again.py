@@ -14,10 +14,11 @@ from flyteidl.core import identifier_pb2, literals_pb2
 from hydraflyte.errors import ReproductionError
 from hydraflyte.launcher import labels
 from hydraflyte.launcher.execute import JobIdentity, execution_name
+from hydraflyte.launcher.literal_uris import local_path
 from hydraflyte.launcher.provenance import PREFIX, this_call
 from hydraflyte.launcher.reproduction.differences import Present
 from hydraflyte.launcher.reproduction.interpreters import installed_for
-from hydraflyte.launcher.reproduction.places import changed_at, local_path, uris_in
+from hydraflyte.launcher.reproduction.places import changed_at, uris_in
 from hydraflyte.launcher.reproduction.recorded import Recorded
 
 REPRODUCES = f"{PREFIX}reproduces"

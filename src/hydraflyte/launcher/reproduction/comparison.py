@@ -12,7 +12,8 @@ from enum import Enum
 
 from flyteidl.core import literals_pb2
 
-from hydraflyte.launcher.reproduction.places import digest_of, local_path, uri_of
+from hydraflyte.launcher.literal_uris import local_path, uri_of
+from hydraflyte.launcher.reproduction.places import digest_of
 from hydraflyte.transport.readable import readable
 
 _LONGEST = 80

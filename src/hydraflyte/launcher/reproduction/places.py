@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -17,14 +16,7 @@ from flyteidl.core import literals_pb2
 from flytekit.core.context_manager import FlyteContextManager
 
 from hydraflyte.errors import ReproductionError
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-def local_path(uri: str) -> Path | None:
-    """Return the path of a URI on this machine; None if it is elsewhere."""
-    bare = uri.removeprefix("file://")
-    return None if _SCHEME.match(bare) else Path(bare)
+from hydraflyte.launcher.literal_uris import literals_with_uris, local_path, uri_of
 
 
 def fetch_file(uri: str, scratch: Path) -> Path:
@@ -52,8 +44,8 @@ def fetch_file(uri: str, scratch: Path) -> Path:
 def uris_in(literals: literals_pb2.LiteralMap) -> Iterator[tuple[str, str]]:
     """Yield (name of the top literal, URI) of all that is passed by address."""
     for name in sorted(literals.literals):
-        for uri in _uris(literals.literals[name]):
-            yield name, uri
+        for literal in literals_with_uris(literals.literals[name]):
+            yield name, uri_of(literal) or ""
 
 
 def changed_at(path: Path) -> datetime | None:
@@ -80,31 +72,6 @@ def digest_of(path: Path) -> str | None:
     except OSError:
         return None
     return hasher.hexdigest()
-
-
-def uri_of(literal: literals_pb2.Literal) -> str | None:
-    """Return the address of a literal that is one; None for a value."""
-    scalar = literal.scalar
-    match scalar.WhichOneof("value"):
-        case "blob":
-            return str(scalar.blob.uri)
-        case "schema":
-            return str(scalar.schema.uri)
-        case "structured_dataset":
-            return str(scalar.structured_dataset.uri)
-    return str(literal.offloaded_metadata.uri) if literal.HasField("offloaded_metadata") else None
-
-
-def _uris(literal: literals_pb2.Literal) -> Iterator[str]:
-    own = uri_of(literal)
-    if own is not None:
-        yield own
-    for item in literal.collection.literals:
-        yield from _uris(item)
-    for key in sorted(literal.map.literals):
-        yield from _uris(literal.map.literals[key])
-    if literal.scalar.HasField("union"):
-        yield from _uris(literal.scalar.union.value)
 
 
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:
