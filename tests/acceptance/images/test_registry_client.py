@@ -181,6 +181,31 @@ def test_a_registry_that_goes_down_in_the_middle_of_a_layer_is_named(proxy, hast
     assert "nothing is tagged before all of it is there" in caught.value.hint
 
 
+def test_a_layer_goes_in_pieces_where_large_requests_are_refused(proxy, hasty, tmp_path):
+    layer = tmp_path / "layer"
+    layer.write_bytes(os.urandom(20 * MEGABYTE))
+    digest = digest_of(layer.read_bytes())
+    proxy.faults = [Fault(at="PUT .*blobs", times=1, status=413)]
+    repository = opened(proxy.host, "client/limited", hasty)
+
+    repository.push_blob(digest, layer)
+
+    assert repository.has_blob(digest)
+    assert [line.partition(" ")[0] for line in proxy.requests[:-1]] == [
+        *("POST", "PUT"),
+        *("POST", "PATCH", "PATCH", "PATCH", "PUT"),
+    ]
+
+
+def test_a_small_blob_that_is_refused_for_its_size_is_an_error(proxy, hasty):
+    proxy.faults = [Fault(at="PUT .*blobs", status=413)]
+
+    with pytest.raises(ImageError, match="answered 413") as caught:
+        opened(proxy.host, "client/limited", hasty).push_blob(digest_of(b"x"), b"x")
+
+    assert caught.value.hint.startswith("The registry, or a proxy before it, limits the size of a layer")
+
+
 def test_a_cut_download_goes_on_where_it_broke_off(proxy, registry, hasty):
     blob = os.urandom(2 * MEGABYTE)
     opened(registry, "client/cut", hasty).push_blob(digest_of(blob), blob)

@@ -232,6 +232,17 @@ def test_a_token_server_in_trouble_is_asked_again(token_registry, home, hasty):
     assert opened(token_registry.host, "team/app", home, hasty).head_manifest("nothing") is None
 
 
+def test_a_registry_on_this_machine_cannot_send_the_password_elsewhere(proxy, home, hasty):
+    log_in(home, proxy.host, username="ada", password="lovelace")
+    challenge = {"WWW-Authenticate": 'Bearer realm="http://tokens.example/token",service="x"'}
+    proxy.faults = [Fault(at="HEAD", status=401, headers=challenge)]
+
+    with pytest.raises(
+        ImageError, match=r"names the token server 'http://tokens\.example/token', to which no password"
+    ):
+        opened(proxy.host, "team/app", home, hasty, writes=False).head_manifest("1")
+
+
 def test_a_store_that_a_registry_redirects_to_gets_no_password(proxy, registry, home, hasty):
     opened(registry, "team/stored", home, hasty).push_blob(digest_of(BLOB), BLOB)
     log_in(home, proxy.host, username="ada", password="lovelace")

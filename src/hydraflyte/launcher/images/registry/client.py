@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import urlencode, urljoin
 
 import requests
 
@@ -28,8 +28,10 @@ from hydraflyte.launcher.images.registry.manifests import (
 )
 from hydraflyte.launcher.images.registry.names import ImageName, parse_image
 from hydraflyte.launcher.images.registry.patience import Interrupted, Patience
+from hydraflyte.launcher.images.registry.refusals import not_what_it_says
 from hydraflyte.launcher.images.registry.tokens import Scopes, pull, push
 from hydraflyte.launcher.images.registry.transport import Ask, Body, Traffic, Transport
+from hydraflyte.launcher.images.registry.uploads import Upload
 
 _MANIFEST_LIMIT_BYTES = 8 * 1024 * 1024  # registries refuse more than 4 MB
 _PIECE_BYTES = 256 * 1024
@@ -117,7 +119,7 @@ class Registry:
             )
         expected = reference if reference.startswith("sha256:") else response.headers.get("Docker-Content-Digest", "")
         if expected.startswith("sha256:") and digest_of(content) != expected:
-            raise _not_what_it_says(f"The manifest of {named}", expected, digest_of(content))
+            raise not_what_it_says(f"The manifest of {named}", expected, digest_of(content))
         return parse_manifest(content, response.headers.get("Content-Type", ""), name=named)
 
     def manifest(self, reference: str) -> Manifest:
@@ -141,7 +143,7 @@ class Registry:
         response = self._transport.attempt(replace(ask, headers={"Content-Type": media_type}, body=_body(content)))
         confirmed = response.headers.get("Docker-Content-Digest", digest)
         if confirmed != digest:
-            raise _not_what_it_says(f"The pushed {self._named(reference)}", digest, confirmed)
+            raise not_what_it_says(f"The pushed {self._named(reference)}", digest, confirmed)
         return digest
 
     def has_blob(self, digest: str) -> bool:
@@ -209,7 +211,7 @@ class Registry:
             yield piece
         actual = f"sha256:{hasher.hexdigest()}"
         if actual != digest or received != size_bytes:
-            raise _not_what_it_says(f"A blob of {self.name.repository} ({received} bytes)", digest, actual)
+            raise not_what_it_says(f"A blob of {self.name.repository} ({received} bytes)", digest, actual)
 
     def fetch_blob(self, blob: Descriptor, into: Path) -> None:
         """Write a checked blob to a file.
@@ -235,37 +237,7 @@ class Registry:
         )
 
     def _upload(self, digest: str, body: Body) -> None:
-        self._transport.patiently(lambda: self._upload_once(digest, body))
-
-    def _upload_once(self, digest: str, body: Body) -> requests.Response:
-        """Begin an upload and send all of it in one request: not every registry takes pieces."""
-        doing = f"Pushing layer {digest[:19]} ({body.size_bytes} bytes) to {self.name.repository}"
-        begun = self._transport.once(
-            Ask(
-                method="POST",
-                address=f"{self.name.path}/blobs/uploads/",
-                doing=doing,
-                scopes=self._scopes,
-                accepted=frozenset({202}),
-            )
-        )
-        location = begun.headers.get("Location", "")
-        address = urljoin(begun.url, location)
-        ended = self._transport.once(
-            Ask(
-                method="PUT",
-                address=f"{address}{'&' if '?' in address else '?'}digest={quote(digest)}",
-                doing=doing,
-                scopes=self._scopes,
-                headers={"Content-Type": "application/octet-stream"},
-                body=body,
-                accepted=frozenset({201, 204}),
-            )
-        )
-        confirmed = ended.headers.get("Docker-Content-Digest", digest)
-        if confirmed != digest:
-            raise _not_what_it_says(f"A layer pushed to {self.name.repository}", digest, confirmed)
-        return ended
+        Upload(transport=self._transport, name=self.name, scopes=self._scopes, digest=digest, body=body).send()
 
     def _abandon(self, begun: requests.Response) -> None:
         address = urljoin(begun.url, begun.headers.get("Location", ""))
@@ -367,10 +339,3 @@ def cannot_write(path: Path, error: OSError) -> ImageError:
 
 def _body(content: bytes) -> Body:
     return Body(size_bytes=len(content), open=lambda: io.BytesIO(content))
-
-
-def _not_what_it_says(what: str, expected: str, actual: str) -> ImageError:
-    return ImageError(
-        f"{what} is not what its digest says: {expected} was expected, {actual} came.",
-        hint="Start again; if it stays so, the registry, or a proxy before it, damages what it stores.",
-    )

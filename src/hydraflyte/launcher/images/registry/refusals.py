@@ -53,3 +53,11 @@ def _said(response: requests.Response) -> str:
         return "; ".join([*parts, *details])[:_SAID_LIMIT]
     except (ValueError, KeyError, TypeError, AttributeError):
         return " ".join(text.split())[:_SAID_LIMIT]
+
+
+def not_what_it_says(what: str, expected: str, actual: str) -> ImageError:
+    """Return the error for content that has another digest than it should."""
+    return ImageError(
+        f"{what} is not what its digest says: {expected} was expected, {actual} came.",
+        hint="Start again; if it stays so, the registry, or a proxy before it, damages what it stores.",
+    )

@@ -162,7 +162,7 @@ class Authorizer:
         if parts.scheme in ("http", "https") and (is_safe or credential is None):
             return
         raise ImageError(
-            f"The registry {self.registry} names {realm or 'no'} token server, to which no password may be sent.",
+            f"The registry {self.registry} names the token server {realm!r}, to which no password may be sent.",
             hint="Registries with passwords need https; ask whoever runs the registry to correct its auth.token.realm.",
         )
 

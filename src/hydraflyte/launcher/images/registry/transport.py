@@ -121,7 +121,7 @@ class Transport:
             registry=image.host,
             credential=_remembered(lambda: find_credential(image, places)),
             ask=self._ask_token_server,
-            is_insecure=is_open,
+            is_insecure=is_insecure is True,
         )
         if not self._is_checked:  # whoever allowed it knows; urllib3 would say it with every request
             warnings.filterwarnings(

@@ -65,12 +65,19 @@ class Trust:
 def find_trust(host: str, environment: Mapping[str, str], *, is_checked: bool) -> Trust:
     """Return what the `certs.d` folders and ``HYDRAFLYTE_CA_BUNDLE`` hold for ``host``."""
     folders = [folder / host for folder in _folders(environment)]
-    files = sorted(file for folder in folders if folder.is_dir() for file in folder.iterdir())
+    files = sorted(file for folder in folders for file in _files_in(folder))
     authorities = [file for file in files if file.suffix == ".crt"]
     if environment.get("HYDRAFLYTE_CA_BUNDLE"):
         authorities.append(Path(environment["HYDRAFLYTE_CA_BUNDLE"]))
     pairs = [(file, file.with_suffix(".key")) for file in files if file.suffix == ".cert"]
     return Trust(authorities=tuple(authorities), client_pairs=tuple(pairs), is_checked=is_checked or bool(authorities))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # not there, or root's own: docker would not read it either
+        return []
 
 
 def _folders(environment: Mapping[str, str]) -> tuple[Path, ...]:
