@@ -19,7 +19,7 @@ def test_a_container_that_exchanges_files_is_refused_with_one_message(run):
     assert execution.closure.phase == FAILED
     assert execution.error.code == "BadTaskDefinition"
     assert "a container of its own, of the image busybox:1.36, that writes y to /var/outputs" in execution.error.message
-    assert "Write it as a Python task" in execution.error.message
+    assert "hydraflyte up --runtime docker" in execution.error.message
 
 
 def test_a_shell_task_runs(run):

@@ -155,6 +155,15 @@ def test_a_raw_container_runs_its_own_image(in_podman):
     assert "said hello" in logs.stdout
 
 
+def test_a_raw_container_exchanges_files_and_values_with_python_tasks(in_podman):
+    from contained_flows import exchanges_files
+
+    ended = in_podman.run(exchanges_files, factor=3)
+
+    assert ended.error is None, ended.error.message
+    assert ended.outputs == {"o0": 42, "o1": 14}
+
+
 def test_status_and_doctor_name_the_runtime(place):
     status = place.command("status")
     doctor = place.command("doctor")

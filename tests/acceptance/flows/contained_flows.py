@@ -17,6 +17,20 @@ say = ContainerTask(
     command=["/bin/sh", "-c", "echo said {{.inputs.text}}"],
 )
 
+count = ContainerTask(
+    name="count",
+    image="{{.image.shell.fqn}}:{{.image.shell.version}}",
+    input_data_dir="/var/inputs",
+    output_data_dir="/var/outputs",
+    inputs=kwtypes(text=FlyteFile, factor=int),
+    outputs=kwtypes(total=int, copy=FlyteFile),
+    command=[
+        "/bin/sh",
+        "-c",
+        "cd /var/outputs; cp /var/inputs/text copy; echo $(($(wc -c < copy) * $(cat /var/inputs/factor))) > total",
+    ],
+)
+
 
 @task
 def write() -> FlyteFile:
@@ -76,6 +90,18 @@ def has_no_image() -> int:
 @workflow
 def takes_too_long() -> int:
     return linger()
+
+
+@task
+def length(file: FlyteFile) -> int:
+    with open(file) as opened:
+        return len(opened.read())
+
+
+@workflow
+def exchanges_files(factor: int) -> tuple[int, int]:
+    total, copy = count(text=write(), factor=factor)
+    return total, length(file=copy)
 
 
 @workflow

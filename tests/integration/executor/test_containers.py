@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from contextlib import asynccontextmanager
@@ -10,8 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from flyteidl.core.literals_pb2 import Blob, Literal, LiteralMap, Scalar
 from flyteidl.core.security_pb2 import Secret, SecurityContext
-from flyteidl.core.tasks_pb2 import Container, Resources, TaskTemplate
+from flyteidl.core.tasks_pb2 import Container, DataLoadingConfig, Resources, TaskTemplate
+from flyteidl.core.types_pb2 import BlobType, LiteralType, SimpleType
 from tests.contract.executor.bench import Bench, RecordingSink, attempt_id, literals, machine_with
 from tests.image_tools import Engine
 from tests.integration.executor.test_fork_server import until
@@ -198,6 +201,50 @@ def test_outputs_are_found_where_the_container_put_them(in_either):
 
     assert end == AttemptSucceeded(attempt=spec.attempt, outputs=literals(o0=6))
     assert Path(spec.output_prefix, "outputs.pb").stat().st_uid == os.getuid()
+
+
+def raw_container(place, script, *, outputs, inputs_pb):
+    """An attempt of a container of its own that exchanges ``inputs_pb`` and ``outputs`` (name -> type) with Flyte."""
+    argv = ("sh", "-c", script)
+    config = DataLoadingConfig(enabled=True, input_path="/var/inputs", output_path="/var/outputs")
+    template = TaskTemplate(container=Container(image=place.bench.image, args=argv, data_config=config))
+    for name in inputs_pb.literals:
+        template.interface.inputs.variables[name].SetInParent()
+    for name, kind in outputs.items():
+        template.interface.outputs.variables[name].type.CopyFrom(kind)
+    spec = place.bench.place(template, attempt_id(), argv=argv)
+    Path(spec.inputs_uri).write_bytes(inputs_pb.SerializeToString())
+    return spec
+
+
+def test_a_raw_container_finds_its_inputs_in_files_and_leaves_its_outputs_in_files(in_either, tmp_path):
+    given = tmp_path / "given.txt"
+    given.write_text("as given")
+    blob = Literal(scalar=Scalar(blob=Blob(uri=str(given))))
+    script = "cd /var/outputs; cat /var/inputs/x > y; echo >> y; cp /var/inputs/text kept; cat /var/inputs/inputs.json"
+    outputs = {"y": LiteralType(simple=SimpleType.INTEGER), "kept": LiteralType(blob=BlobType())}
+    inputs_pb = LiteralMap(literals={**literals(x=7).literals, "text": blob})
+    spec = raw_container(in_either, script, outputs=outputs, inputs_pb=inputs_pb)
+
+    end = in_either.end_of(spec)
+
+    assert isinstance(end, AttemptSucceeded), end
+    assert end.outputs.literals["y"] == literals(y=7).literals["y"]
+    assert end.outputs.literals["kept"].scalar.blob.uri == f"{spec.raw_output_prefix}/kept"
+    assert Path(spec.raw_output_prefix, "kept").read_text() == "as given"
+    assert json.loads(in_either.printed(spec)) == {"x": 7, "text": "/var/inputs/text"}
+
+
+def test_a_raw_container_that_leaves_no_output_fails_as_with_copilot(in_podman):
+    outputs = {"y": LiteralType(simple=SimpleType.INTEGER)}
+    spec = raw_container(in_podman, "true", outputs=outputs, inputs_pb=literals(x=1))
+
+    end = in_podman.end_of(spec)
+
+    assert isinstance(end, AttemptFailed)
+    assert (end.failure.code, end.failure.kind, end.failure.is_retryable) == ("Error", ErrorKind.USER, True)
+    assert "[flyte-copilot] terminated" in end.failure.message
+    assert "the container left no y" in end.failure.message
 
 
 def test_an_exit_status_is_the_users_error_with_the_last_lines(in_either):

@@ -75,6 +75,15 @@ class Variables:
     passed: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchanged:
+    """A file or folder of this machine at another path inside."""
+
+    source: str
+    target: str
+    is_readonly: bool = False
+
+
 def image_of(task: TaskTemplate) -> str:
     """Return the reference of the image that the task names, or ``""``."""
     if task.WhichOneof("target") == "container":
@@ -131,12 +140,17 @@ def variables_of(assignment: Assignment, surroundings: Surroundings, runtime: Co
 
 
 def create_arguments(
-    runtime: ContainerRuntime, surroundings: Surroundings, assignment: Assignment, variables: Sequence[str]
+    runtime: ContainerRuntime,
+    surroundings: Surroundings,
+    assignment: Assignment,
+    variables: Sequence[str],
+    exchanged: Sequence[Exchanged] = (),
 ) -> list[str]:
     """Return the arguments of ``create`` that follow the file of variables.
 
     Args:
         variables: names of those that come from the environment of the runtime's program.
+        exchanged: what a raw container exchanges with Flyte.
     """
     spec = assignment.spec
     image = image_of(spec.task)
@@ -160,6 +174,7 @@ def create_arguments(
     if has_code_of_its_own:
         work = str(assignment.directory / "work")
         options += [_bind(work), f"--workdir={work}"]
+    options += [_bind(each.source, each.target, is_readonly=each.is_readonly) for each in exchanged]
     for name in variables:
         options += ["--env", name]
     command, args = _command_and_args(spec.task, argv)
@@ -222,12 +237,15 @@ def _mount_options(surroundings: Surroundings, assignment: Assignment) -> list[s
     return options
 
 
-def _bind(path: str, *, is_readonly: bool = False) -> str:
-    if "," in path or '"' in path:
-        raise ContainerError(
-            f"The path {path!r} cannot be shown to a container.", hint="Use paths without commas and quotation marks."
-        )
-    return f"--mount=type=bind,source={path},target={path}" + (",readonly" if is_readonly else "")
+def _bind(path: str, target: str | None = None, *, is_readonly: bool = False) -> str:
+    inside = target or path
+    for each in (path, inside):
+        if "," in each or '"' in each:
+            raise ContainerError(
+                f"The path {each!r} cannot be shown to a container.",
+                hint="Use paths without commas and quotation marks.",
+            )
+    return f"--mount=type=bind,source={path},target={inside}" + (",readonly" if is_readonly else "")
 
 
 def _command_and_args(task: TaskTemplate, argv: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

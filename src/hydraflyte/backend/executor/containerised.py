@@ -15,9 +15,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from flyteidl.core.errors_pb2 import ContainerError as FlyteError
+from flyteidl.core.errors_pb2 import ErrorDocument
+from flyteidl.core.execution_pb2 import ExecutionError
+from flyteidl.core.literals_pb2 import LiteralMap
+
 from hydraflyte.backend.engine.commands import AttemptSpec
+from hydraflyte.backend.executor import results
 from hydraflyte.backend.executor.container_arguments import (
     HOME_LABEL,
+    ContainerError,
+    Exchanged,
     Surroundings,
     container_name,
     create_arguments,
@@ -27,11 +35,11 @@ from hydraflyte.backend.executor.container_arguments import (
     split_variables,
     variables_of,
 )
+from hydraflyte.backend.executor.exchange import ExchangeError, collect, exchange_of, fill
 from hydraflyte.backend.executor.interpreters import AttemptListener, Patience, WarmInterpreter
 from hydraflyte.backend.executor.keeper import BEGUN_FILE
 from hydraflyte.backend.executor.machine import Machine
 from hydraflyte.backend.executor.queued import QueuedExecutor
-from hydraflyte.backend.executor.raw_containers import refuse_as_container
 from hydraflyte.backend.executor.runtimes import ContainerRuntime
 from hydraflyte.backend.executor.workplaces import Assignment, Runner, Workplace
 from hydraflyte.backend.executor.zygotes import Site
@@ -40,6 +48,7 @@ from hydraflyte.task_runtime import TaskRuntime
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S = 20.0
+_INPUTS, _OUTPUTS = "tmp/inputs", "tmp/outputs"  # below the attempt's directory; gone with its scratch
 _KEEPER = "hydraflyte.backend.executor.keeper"
 
 
@@ -85,8 +94,8 @@ class Containers(Workplace):
         self._keeper.warm_up()
 
     def refuse(self, spec: AttemptSpec) -> str | None:
-        """See ``Workplace.refuse``."""
-        return refuse_as_container(spec.task, spec.argv)
+        """See ``Workplace.refuse``: what an image can run, a container can."""
+        return None
 
     def has_begun(self, directory: Path) -> bool:
         """See ``Workplace.has_begun``: the keeper leaves a mark before it starts a container."""
@@ -106,6 +115,7 @@ class Containers(Workplace):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         all_variables = variables_of(assignment, surroundings, self._runtime)
         variables = split_variables(all_variables, surroundings.client_env)
+        exchanged = _lay_out(spec, assignment.directory)
         image = image_of(spec.task)
         order = {
             "type": "start",
@@ -115,13 +125,33 @@ class Containers(Workplace):
             "name": container_name(self._home.root, assignment.key),
             "image": image,
             "pull": registry_options(self._runtime, image),
-            "create": create_arguments(self._runtime, surroundings, assignment, tuple(variables.passed)),
+            "create": create_arguments(self._runtime, surroundings, assignment, tuple(variables.passed), exchanged),
             "env_lines": variables.lines,
             "client_env": dict(variables.passed),
             "memory_limit": assignment.needs.memory_limit_bytes if self._runtime.limits_memory else None,
         }
         self._keeper.submit(assignment.key, order)
         return self._keeper
+
+    def settle(self, spec: AttemptSpec, directory: Path) -> None:
+        """Read the outputs that a raw container left in its folder, as Flyte's copilot does when it has ended well."""
+        record = results.read_record(directory)
+        prefix = Path(spec.output_prefix)
+        has_ended_well = record is not None and record.exit_code == 0 and not record.aborted
+        if exchange_of(spec.task) is None or not spec.task.interface.outputs.variables or not has_ended_well:
+            return
+        if (prefix / "outputs.pb").exists() or (prefix / "error.pb").exists():
+            return
+        prefix.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            outputs = collect(spec.task.interface.outputs, directory / _OUTPUTS, spec.raw_output_prefix)
+            (prefix / "outputs.pb").write_bytes(outputs.SerializeToString(deterministic=True))
+        except ExchangeError as error:
+            text = f"[flyte-copilot] terminated with exit code (1). Reason [Error]. Message: \n{error}"
+            document = ErrorDocument(
+                error=FlyteError(code="Error", message=text, kind=FlyteError.RECOVERABLE, origin=ExecutionError.USER)
+            )
+            (prefix / "error.pb").write_bytes(document.SerializeToString(deterministic=True))
 
     async def close(self) -> None:
         """See ``Workplace.close``."""
@@ -145,6 +175,33 @@ class Containers(Workplace):
             user=(os.getuid(), os.getgid()),
             processors=os.cpu_count() or 1,
         )
+
+
+def _lay_out(spec: AttemptSpec, directory: Path) -> tuple[Exchanged, ...]:
+    """Make the folders through which a raw container exchanges files with Flyte; return what it finds where.
+
+    Raises:
+        ContainerError: an input cannot be shown to it.
+        OSError: the disk is full.
+    """
+    config = exchange_of(spec.task)
+    found: list[Exchanged] = []
+    if config is None:
+        return ()
+    if config.input_path and spec.task.interface.inputs.variables:
+        (directory / _INPUTS).mkdir(mode=0o700)
+        try:
+            inputs = LiteralMap.FromString(Path(spec.inputs_uri).read_bytes())
+            data = fill(inputs, config, directory / _INPUTS)
+        except ExchangeError as error:
+            hint = 'Hand it over as an argument: "{{.inputs.NAME}}".'
+            raise ContainerError(f"an input cannot be handed over: {error}", hint=hint) from error
+        found.append(Exchanged(source=str(directory / _INPUTS), target=config.input_path))
+        found += [Exchanged(source=source, target=target, is_readonly=True) for source, target in data]
+    if config.output_path and spec.task.interface.outputs.variables:
+        (directory / _OUTPUTS).mkdir(mode=0o700)
+        found.append(Exchanged(source=str(directory / _OUTPUTS), target=config.output_path))
+    return tuple(found)
 
 
 def end_leftovers(home: Home, environ: Mapping[str, str]) -> None:

@@ -63,6 +63,9 @@ class WarmProcesses(Workplace):
         """See ``Workplace.has_begun``: processes end with their backend, so none has."""
         return False
 
+    def settle(self, spec: AttemptSpec, directory: Path) -> None:
+        """See ``Workplace.settle``: processes write to where Flyte keeps it."""
+
     def submit(self, assignment: Assignment) -> Runner:
         """Hand it to its interpreter.
 

@@ -103,9 +103,12 @@ class QueuedExecutor(TaskExecutor):
     def find_result(self, spec: AttemptSpec) -> AttemptEnd | None:
         """Return the end of an attempt from its files, or None."""
         try:
-            end = results.read_end(spec, attempts.attempt_dir(self._home, spec.attempt))
+            directory = attempts.attempt_dir(self._home, spec.attempt)
         except attempts.UnsafeNameError:
             return None
+        if not directory.exists():
+            return None
+        end = self._read_end(spec)
         return self._with_advice(spec, end) if isinstance(end, AttemptFailed) else end
 
     async def close(self) -> None:
@@ -190,7 +193,7 @@ class QueuedExecutor(TaskExecutor):
             return
         self._free(attempt)
         self._start_what_fits()
-        read = functools.partial(self._read_end, live.spec)
+        read = functools.partial(self._read_certain_end, live.spec)
         if results.measure_results(live.spec) < _LARGE_RESULT_BYTES:
             self._end(attempt, read())
             return
@@ -212,14 +215,19 @@ class QueuedExecutor(TaskExecutor):
             failure = results.fail_for_good(live.spec.attempt, code=results.BAD_TASK_DEFINITION, message=reason)
             self._end(attempt, failure)
 
-    def _read_end(self, spec: AttemptSpec) -> AttemptEnd:
+    def _read_certain_end(self, spec: AttemptSpec) -> AttemptEnd:
+        directory = attempts.attempt_dir(self._home, spec.attempt)
+        lost = AttemptLost(attempt=spec.attempt, reason=f"no record of its end could be written to {directory}")
+        return self._read_end(spec) or lost
+
+    def _read_end(self, spec: AttemptSpec) -> AttemptEnd | None:
         directory = attempts.attempt_dir(self._home, spec.attempt)
         try:
-            end = results.read_end(spec, directory)
+            self._workplace.settle(spec, directory)
+            return results.read_end(spec, directory)
         except Exception:  # the border of the task process: whatever it left must not stop the backend
             _log.exception("cannot read how attempt %s ended", spec.attempt)
             return _fail_by_system(spec.attempt, f"the result in {spec.output_prefix} cannot be read")
-        return end or AttemptLost(attempt=spec.attempt, reason=f"no record of its end could be written to {directory}")
 
     def _end(self, key: str, event: AttemptEnd) -> None:
         """Report the attempt's one end. An abort that was asked for wins over whatever else happened."""

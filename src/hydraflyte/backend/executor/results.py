@@ -57,7 +57,7 @@ def measure_results(spec: AttemptSpec) -> int:
 
 def read_end(spec: AttemptSpec, directory: Path) -> AttemptEnd | None:
     """Return how the attempt ended, or None if no record of its end exists."""
-    record = _read_record(directory)
+    record = read_record(directory)
     if record is None:
         return None
     if record.aborted:
@@ -96,7 +96,8 @@ def _report(spec: AttemptSpec, directory: Path, record: ExitRecord) -> AttemptRe
     )
 
 
-def _read_record(directory: Path) -> ExitRecord | None:
+def read_record(directory: Path) -> ExitRecord | None:
+    """Return what is written down of the end of the attempt's process, or None if nothing is."""
     try:
         fields = json.loads((directory / EXIT_FILE).read_bytes())
         return ExitRecord(

@@ -72,6 +72,14 @@ class Workplace(Protocol):
         """
         ...
 
+    def settle(self, spec: AttemptSpec, directory: Path) -> None:
+        """Bring what an attempt that has ended left behind to where Flyte keeps it. Doing it twice does no harm.
+
+        Raises:
+            OSError: something cannot be moved.
+        """
+        ...
+
     async def close(self) -> None:
         """Kill everything and return once nothing is left. What ran gets no answer any more."""
         ...
