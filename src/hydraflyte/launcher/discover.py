@@ -265,7 +265,7 @@ def _places(modules: Iterable[str], main: ModulePlace) -> list[ModulePlace]:
 def _extra_modules(places: Sequence[ModulePlace], main: ModulePlace) -> dict[str, Path]:
     extra: dict[str, Path] = {}
     for place in places:
-        if place.root != main.root:
+        if place.root != main.root or place.mapped is not None:
             name, path = top_level(place)
             extra[name] = path
     return extra

@@ -35,11 +35,13 @@ class ModulePlace:
         name: dotted name.
         file: absolute path of its source.
         root: the directory that must be on ``sys.path``.
+        mapped: the directory of its outermost package if that bears another name; an editable installation maps it.
     """
 
     name: str
     file: Path
     root: Path
+    mapped: Path | None = None
 
 
 def place_of_namespace(namespace: Mapping[str, Any]) -> ModulePlace:
@@ -75,7 +77,21 @@ def place_of(name: str) -> ModulePlace | None:
         return None
     path = _absolute(file)
     root = _root(name, path)
-    return ModulePlace(name=name, file=path, root=root) if root is not None else None
+    if root is not None:
+        return ModulePlace(name=name, file=path, root=root)
+    mapped = _mapped_package(name, path)
+    return None if mapped is None else ModulePlace(name=name, file=path, root=mapped.parent, mapped=mapped)
+
+
+def _mapped_package(name: str, file: Path) -> Path | None:
+    """Return the directory that stands for the outermost package of ``name``, which has another name, or ``None``."""
+    top, *below = name.split(".")
+    places = _spec_paths(top)
+    directory = Path(places[0]) if len(places) == 1 else None
+    if directory is None or not (directory / "__init__.py").is_file():
+        return None
+    expected = directory.joinpath(*below)
+    return directory if file in (expected / "__init__.py", expected.with_suffix(".py")) else None
 
 
 def module_globals(name: str) -> Mapping[str, Any]:
@@ -117,6 +133,8 @@ def user_modules(start: Iterable[ModulePlace]) -> tuple[ModulePlace, ...]:
 def top_level(place: ModulePlace) -> tuple[str, Path]:
     """Return name and path of what must be taken along for ``place``: its outermost regular package, or its file."""
     parts = place.name.split(".")
+    if place.mapped is not None:
+        return parts[0], place.mapped
     directory = place.root
     for at, part in enumerate(parts):
         directory = directory / part
@@ -185,7 +203,8 @@ def _locate(name: str) -> ModulePlace | None:
         file = Path(path, "__init__.py") if os.path.isdir(path) else Path(path)
         if file.suffix == ".py" and file.is_file():
             root = file.parent.parent if file.name == "__init__.py" else file.parent
-            return ModulePlace(name=name, file=file, root=root)
+            mapped = _mapped_package(name, file) if _root(name, file) is None else None
+            return ModulePlace(name=name, file=file, root=root, mapped=mapped)
     return None
 
 

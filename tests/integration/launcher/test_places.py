@@ -7,6 +7,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
     import hydra
     from flytekit import task, workflow
@@ -86,6 +88,47 @@ def test_an_editable_package_outside_the_root_is_taken_along_without_its_surroun
         "train.py",
     ]
     assert report["search_roots"] == [str(project.root / "workspace/shared/src")]
+
+
+EDITABLE = """
+import importlib.util
+import sys
+from importlib.machinery import PathFinder
+
+
+class Finder:
+    \"\"\"What setuptools installs for an editable package whose directory has another name (package-dir).\"\"\"
+
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        if fullname == "shared":
+            return importlib.util.spec_from_file_location(
+                "shared", "{root}/lib/__init__.py", submodule_search_locations=["{root}/lib"]
+            )
+
+
+sys.meta_path.append(Finder)
+"""
+
+
+@pytest.mark.parametrize("where", ["workspace", "jobs"])
+def test_an_editable_package_whose_directory_has_another_name_goes_in_under_its_own(project, where):
+    project.write(
+        {
+            "jobs/train.py": script("from shared.deep import rates"),
+            f"{where}/lib/__init__.py": "",
+            f"{where}/lib/deep/__init__.py": "",
+            f"{where}/lib/deep/rates.py": "RATE = 1",
+            "site/sitecustomize.py": EDITABLE.replace("{root}", str(project.root / where)),
+        }
+    )
+
+    report = project.launch("jobs/train.py", python_path=["site"])
+
+    assert report["error"] is None, report
+    names = {"workspace": ["shared/__init__.py", "shared/deep/__init__.py", "shared/deep/rates.py", "train.py"]}
+    inside = ["lib/__init__.py", "lib/deep/__init__.py", "lib/deep/rates.py", "shared", "train.py"]
+    assert report["files"] == names.get(where, inside)
 
 
 def test_a_package_of_the_root_that_is_imported_from_src_is_a_link_in_the_bundle(project):
