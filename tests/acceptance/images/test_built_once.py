@@ -18,6 +18,7 @@ from hydraflyte.launcher.images.building import BuildRequest, Outcome, Target
 from hydraflyte.launcher.images.built_once import BuiltOnce
 from hydraflyte.launcher.images.cli_builders import cli_builder
 from hydraflyte.launcher.images.content import remember, tag_of
+from hydraflyte.launcher.images.context import collect_context
 from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.registry.manifests import digest_of
 
@@ -192,6 +193,70 @@ def test_ignored_files_neither_count_nor_reach_the_builder(workshop):
     workshop.write("code/run.sh", "echo rebuilt")
     files = workshop.files(workshop.build().digest)
     assert sorted(name for name in files if name.startswith("/app/")) == ["/app/keep.tmp", "/app/run.sh"]
+
+
+IGNORED = """\
+# comment
+*.log
+!keep.log
+**/cache
+/top.txt
+docs/**
+!docs/index.md
+a?c
+data/*/raw
+[x-z]*
+deep/**/*.bin
+sub/../gone
+  spaced
+trailing/
+"""
+TREE = [
+    "one.log",
+    "keep.log",
+    "dir/two.log",
+    "cache/a",
+    "dir/cache/b",
+    "top.txt",
+    "dir/top.txt",
+    "docs/index.md",
+    "docs/more/page.md",
+    "abc",
+    "a/c",
+    "data/1/raw/f",
+    "data/1/fine",
+    "xray",
+    "dir/xray",
+    "deep/q.bin",
+    "deep/1/2/r.bin",
+    "deep/s.txt",
+    "gone",
+    "sub/gone",
+    "spaced",
+    "trailing/t",
+    "plain",
+    ".hidden",
+    "dir/.hidden",
+]
+
+
+@pytest.mark.parametrize("workshop", ["buildah", "docker"], indirect=True)
+def test_the_context_is_what_the_builder_takes_it_for(workshop):
+    for name in TREE:
+        workshop.write(name, "x")
+    workshop.write(".dockerignore", IGNORED)
+    workshop.write("Dockerfile", f"FROM {workshop.base}\nCOPY . /ctx")
+    request = BuildRequest(
+        target=Target(repository=workshop.repository, tag="1"),
+        base=workshop.base,
+        context=workshop.folder,
+        dockerfile=workshop.folder / "Dockerfile",
+    )
+
+    built = workshop.builder.inner.build(request, lambda line: None)
+
+    taken = {name.removeprefix("/ctx/") for name in workshop.files(built.digest) if name.startswith("/ctx/")}
+    assert {file.name for file in collect_context(workshop.folder, workshop.folder / "Dockerfile").files} == taken
 
 
 def test_a_failing_build_leaves_nothing_to_be_found(workshop):
