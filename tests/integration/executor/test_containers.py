@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -326,6 +327,27 @@ def test_an_aborted_container_is_killed_and_removed(in_either):
             return end
 
     assert asyncio.run(story()) == AttemptAborted(attempt=spec.attempt)
+
+
+def test_an_attempt_that_waits_for_its_image_can_be_aborted(in_either):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
+        image = f"localhost:{silent.getsockname()[1]}/slow:1"
+        spec = replace(
+            in_either.bench.program("true"), task=TaskTemplate(container=Container(image=image, args=["true"]))
+        )
+
+        async def story():
+            async with in_either.opened() as (executor, sink):
+                executor.start(spec)
+                connection, _ = await asyncio.to_thread(silent.accept)
+                with connection:
+                    executor.abort(spec.attempt, "enough")
+                    return await sink.next_end(), sink.events
+
+        end, events = asyncio.run(story())
+
+    assert end == AttemptAborted(attempt=spec.attempt)
+    assert events == [end]
 
 
 def test_a_closed_executor_leaves_no_container_and_no_keeper(in_either):
