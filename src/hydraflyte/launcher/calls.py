@@ -159,6 +159,8 @@ def _values(code: CodeType, names: Mapping[str, object]) -> Iterator[object]:
                 imported_name = name
             case "IMPORT_FROM":
                 imported = _attribute(value, name)
+                if imported is _MISSING and imported_name.endswith(f".{name}"):  # `import a.b as c` binds a.b
+                    imported = sys.modules.get(imported_name, _MISSING)
                 yield from _known(imported)
                 continue
             case "STORE_FAST" | "STORE_DEREF":

@@ -124,7 +124,13 @@ def test_modules_that_a_function_binds_to_names_of_its_own_are_followed(monkeypa
 
         return [inner.two for _ in range(3)]
 
+    def renamed() -> Any:
+        import package.inner as deep  # type: ignore[import-not-found]
+
+        return deep.two
+
     assert things(dotted) == ["two"]
+    assert things(renamed) == ["two"]
     assert things(picked) == ["two"]
 
 
