@@ -296,6 +296,22 @@ def test_images_of_several_threads_do_not_meet(registry, tiny_image, code, appen
     assert len(found) == 4
 
 
+def test_a_launch_that_is_stopped_sends_no_more_of_a_layer(registry, tiny_image, code, appender, hasty):
+    (code / "weights.bin").write_bytes(os.urandom(3_000_000))
+    asked = []
+
+    def is_cancelled():
+        asked.append(None)
+        return len(asked) > 12  # by then the layer of code is under way
+
+    request = requested(registry, code, tiny_image, path="appended/stopped", is_cancelled=is_cancelled)
+
+    with pytest.raises(ImageError, match="The launch was stopped"):
+        appender.build(request, quiet)
+
+    assert reader(registry, "appended/stopped", hasty).head_manifest("1") is None
+
+
 def test_an_image_somebody_else_pushed_is_pinned_by_the_builder_none(registry, tiny_image, code, hasty):
     request = requested(registry, code, None, path="base/tiny")
 

@@ -293,6 +293,18 @@ def test_a_package_from_a_folder_has_no_wheel(registry, stated_image, index, app
     assert caught.value.hint.startswith("A package must have a wheel")
 
 
+def test_a_launch_that_is_stopped_stops_the_installer(registry, stated_image, appender, tmp_path, monkeypatch):
+    slow, started = tmp_path / "slow", tmp_path / "started"
+    slow.write_text(f"#!/bin/sh\ntouch {started}\nsleep 600 &\nwait\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(dependencies, "find_uv", lambda: str(slow))
+    lock = requirements(tmp_path, "alpha\n")
+    request = requested(registry, stated_image["3.12"], lock, "packages/stopped", is_cancelled=started.exists)
+
+    with pytest.raises(ImageError, match="The build was cancelled"):
+        appender.build(request, print)
+
+
 def test_a_lock_file_that_does_not_exist_is_named(registry, stated_image, appender, tmp_path):
     with pytest.raises(ImageError, match=r"The file with the dependencies .*uv.lock cannot be read: No such file"):
         appender.build(requested(registry, stated_image["3.12"], tmp_path / "uv.lock", "packages/x"), print)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydraflyte.errors import ImageError
@@ -54,7 +54,7 @@ class LayerAppender:
             is_insecure=request.is_insecure,
             writes=True,
             environment=self.environment,
-            patience=self.patience,
+            patience=replace(self.patience or Patience(), is_cancelled=request.is_cancelled),
         )
         base = resolve_base(request, target)
         key = key_of({"base": base.digest, **_content(request)})
@@ -110,8 +110,14 @@ class _Work:
     def _dependencies_on(self, registry: Registry, image: PlatformImage, annotations: Mapping[str, str]) -> Additions:
         request = self.request
         assert request.dependencies is not None
-        work = Installation(lock=request.dependencies, scratch=self.scratch, say=self.say, timeout_s=request.timeout_s)
-        layer = work.layer_for(registry, image)
+        installation = Installation(
+            lock=request.dependencies,
+            scratch=self.scratch,
+            say=self.say,
+            timeout_s=request.timeout_s,
+            is_cancelled=request.is_cancelled,
+        )
+        layer = installation.layer_for(registry, image)
         return Additions(layers=(layer,), search_paths=(PACKAGES,), program_paths=(PROGRAMS,), annotations=annotations)
 
     def _code_layers(self) -> Callable[[str], Layer | None]:

@@ -74,7 +74,7 @@ class BuiltOnce:
             is_insecure=request.is_insecure,
             writes=True,
             environment=self.environment,
-            patience=self.patience,
+            patience=replace(self.patience or Patience(), is_cancelled=request.is_cancelled),
         )
         content = dockerfile_content(request, target)
         if content is None:

@@ -7,25 +7,24 @@ rule: the layer depends on the lock file and the base, not on this machine. Push
 from __future__ import annotations
 
 import configparser
-import contextlib
 import hashlib
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydraflyte.errors import ImageError
 from hydraflyte.launcher.images.below import PlatformImage
-from hydraflyte.launcher.images.building import Say
+from hydraflyte.launcher.images.building import Say, never
+from hydraflyte.launcher.images.commands import CommandLine, CommandTimeoutError, run_command
 from hydraflyte.launcher.images.layers import Entry, Layer, write_layer
 from hydraflyte.launcher.images.pythons import BasePython, find_python
-from hydraflyte.launcher.images.registry.client import Registry, cannot_write
+from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.registry.manifests import Platform
 
 PACKAGES = "/opt/hydraflyte/packages"
@@ -82,13 +81,15 @@ class Installation:
         lock: ``uv.lock``, ``pylock.toml``, or requirements with any other name.
         scratch: a folder for the layers' files and what is needed on the way.
         say: told what happens.
-        timeout_s: for the installer.
+        timeout_s: for each run of the installer.
+        is_cancelled: once it says yes, the installer is stopped.
     """
 
     lock: Path
     scratch: Path
     say: Say
     timeout_s: float
+    is_cancelled: Callable[[], bool] = never
 
     def layer_for(self, registry: Registry, image: PlatformImage) -> Layer:
         """Return the layer with the packages for ``image``.
@@ -103,12 +104,69 @@ class Installation:
         python = find_python(registry, image)
         self.say(f"installing {self.lock.name} for {image.platform}, Python {python.version}")
         folder = Path(tempfile.mkdtemp(dir=self.scratch, prefix="packages-"))
-        _install(self.lock, image.platform, python, folder, self.timeout_s)
+        self._install(image.platform, python, folder)
         path = self.scratch / f"{folder.name}.tar.gz"
         created_by = f"hydraflyte: packages of {self.lock.name}"
         layer = write_layer(package_entries(folder, python.path), path, created_by=created_by)
         shutil.rmtree(folder)  # the disk may be small, and there may be another platform to come
         return layer
+
+    def _install(self, platform: Platform, python: BasePython, into: Path) -> None:
+        if platform.os != "linux" or platform.architecture not in _ARCHITECTURES:
+            raise ImageError(
+                f"There are no wheels for {platform}.",
+                hint="Dependencies can be put on linux/amd64 and linux/arm64 only.",
+            )
+        doing, uv = f"Installing the dependencies in {self.lock}", find_uv()
+        if uv is None:
+            self._run(self._with_pip(platform, python, into), doing)
+            return
+        requirements = self.lock
+        if self.lock.name == "uv.lock":
+            requirements = into.with_suffix(".txt")
+            export = [uv, "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project"]
+            export += ["--format", "requirements-txt", "--output-file", str(requirements)]
+            self._run([*export, "--project", str(self.lock.parent)], f"Reading {self.lock}")
+        install = [uv, "pip", "install", "--quiet", "--no-progress", "--only-binary", ":all:", "--target", str(into)]
+        install += ["--python", sys.executable, "--python-version", python.version]
+        install += ["--python-platform", _uv_platform(platform, python), "--requirements", str(requirements)]
+        self._run(install, doing)
+
+    def _with_pip(self, platform: Platform, python: BasePython, into: Path) -> list[str]:
+        """Return pip's command line.
+
+        Raises:
+            ImageError: it would install for another Python or system than the image's.
+        """
+        own = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if self.lock.suffix != ".txt" or sys.platform != "linux" or own != python.version:
+            raise ImageError(
+                f"{self.lock} cannot be installed for {platform} and Python {python.version} without uv: "
+                f"pip reads requirements alone, and takes this machine's system and Python {own} for the image's.",
+                hint="Install it: pip install 'hydraflyte[images]', or uv by itself.",
+            )
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+        command += ["--no-compile", "--only-binary", ":all:", "--implementation", "cp"]
+        command += ["--python-version", python.version, "--target", str(into), "--requirement", str(self.lock)]
+        return command + [f"--platform={tag}" for tag in _pip_platforms(platform, python)]
+
+    def _run(self, arguments: Sequence[str], doing: str) -> None:
+        command = CommandLine(
+            arguments=arguments,
+            environment=_installers_environment(),
+            folder=self.lock.parent,
+            is_cancelled=self.is_cancelled,
+        )
+        try:
+            ended = run_command(command, deadline=time.monotonic() + self.timeout_s, say=self.say)
+        except CommandTimeoutError as error:
+            raise ImageError(
+                f"{doing} did not end within {self.timeout_s:g} s.",
+                hint="Check the package index and your network, or raise build_timeout_s.",
+            ) from error
+        if ended.code != 0:
+            said = "\n".join(ended.last_lines[-_SAID_LINES:])
+            raise ImageError(f"{doing} failed:\n{said}", hint=_install_hint(said))
 
 
 def package_entries(folder: Path, python: str) -> Iterator[Entry]:
@@ -175,31 +233,6 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
             yield path.relative_to(folder).as_posix(), path
 
 
-def _install(lock: Path, platform: Platform, python: BasePython, into: Path, timeout_s: float) -> None:
-    if platform.os != "linux" or platform.architecture not in _ARCHITECTURES:
-        raise ImageError(
-            f"There are no wheels for {platform}.", hint="Dependencies can be put on linux/amd64 and linux/arm64 only."
-        )
-    uv = find_uv()
-    if uv is None:
-        _install_with_pip(lock, platform, python, into, timeout_s)
-        return
-    requirements = lock
-    if lock.name == "uv.lock":
-        requirements = into.with_suffix(".txt")
-        _run(
-            [uv, "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--format", "requirements-txt",
-             "--project", str(lock.parent), "--output-file", str(requirements)],
-            f"Reading {lock}", timeout_s,
-        )  # fmt: skip
-    _run(
-        [uv, "pip", "install", "--quiet", "--no-progress", "--target", str(into), "--only-binary", ":all:",
-         "--python", sys.executable, "--python-version", python.version,
-         "--python-platform", _uv_platform(platform, python), "--requirements", str(requirements)],
-        f"Installing the dependencies in {lock}", timeout_s,
-    )  # fmt: skip
-
-
 def find_uv() -> str | None:
     """Return the uv beside this interpreter, or on PATH."""
     beside = Path(sys.executable).with_name("uv")
@@ -211,67 +244,19 @@ def _uv_platform(platform: Platform, python: BasePython) -> str:
     return f"{architecture}-unknown-linux-musl" if python.is_musl else f"{architecture}-manylinux_2_{_GLIBC_MINOR}"
 
 
-def _install_with_pip(lock: Path, platform: Platform, python: BasePython, into: Path, timeout_s: float) -> None:
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if lock.suffix != ".txt" or sys.platform != "linux" or own != python.version:
-        raise ImageError(
-            f"{lock} cannot be installed for {platform} and Python {python.version} without uv: "
-            f"pip reads requirements alone, and takes this machine's system and Python {own} for the image's.",
-            hint="Install it: pip install 'hydraflyte[images]', or uv by itself.",
-        )
+def _pip_platforms(platform: Platform, python: BasePython) -> list[str]:
+    """Return all tags that will do: pip takes wheels of the named ones only."""
     architecture = _ARCHITECTURES[platform.architecture]
     if python.is_musl:
-        tags = [f"musllinux_1_{minor}_{architecture}" for minor in (2, 1)]
-    else:
-        tags = [f"manylinux_2_{minor}_{architecture}" for minor in range(_GLIBC_MINOR, 4, -1)]
-        tags += [f"{name}_{architecture}" for name in _OLDER_MANYLINUX]
-    _run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
-         "--no-compile", "--only-binary", ":all:", "--implementation", "cp", "--python-version", python.version,
-         *(f"--platform={tag}" for tag in tags), "--target", str(into), "--requirement", str(lock)],
-        f"Installing the dependencies in {lock}", timeout_s,
-    )  # fmt: skip
-
-
-def _run(command: Sequence[str], doing: str, timeout_s: float) -> None:
-    """Run an installer; its whole process group ends with it."""
-    try:
-        with tempfile.TemporaryFile() as output:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=_installers_environment(),
-            )
-            try:
-                child.wait(timeout_s)
-            except subprocess.TimeoutExpired as error:
-                raise ImageError(
-                    f"{doing} did not end within {timeout_s:g} s.",
-                    hint="Check the package index and your network, or raise the image's timeout.",
-                ) from error
-            finally:
-                _end(child)
-            output.seek(0)
-            said = output.read().decode(errors="replace").strip().splitlines()[-_SAID_LINES:]
-    except OSError as error:
-        raise cannot_write(Path(tempfile.gettempdir(), "installer's output"), error) from error
-    if child.returncode != 0:
-        raise ImageError(f"{doing} failed:\n" + "\n".join(said), hint=_install_hint("\n".join(said)))
+        return [f"musllinux_1_{minor}_{architecture}" for minor in (2, 1)]
+    tags = [f"manylinux_2_{minor}_{architecture}" for minor in range(_GLIBC_MINOR, 4, -1)]
+    return tags + [f"{name}_{architecture}" for name in _OLDER_MANYLINUX]
 
 
 def _installers_environment() -> dict[str, str]:
     """Return this environment without what sends packages elsewhere, and never to fetch another Python."""
     kept = {name: text for name, text in os.environ.items() if name not in _DIVERTING}
     return kept | {"UV_PYTHON_DOWNLOADS": "never"}
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
 
 
 def _install_hint(said: str) -> str:

@@ -296,6 +296,7 @@ class _Resumed:
         skipped = self._received if response.status_code == 200 else 0  # the whole of it again
         with response:
             for piece in response.iter_content(_PIECE_BYTES):
+                self._transport.patience.check()
                 kept = piece[skipped:]
                 skipped = max(0, skipped - len(piece))
                 if kept:

@@ -42,6 +42,7 @@ class Patience:
         connect_s: time for making a connection.
         silence_s: how long a registry may say nothing in the middle of a request.
         pause: waits.
+        is_cancelled: asked before each attempt and while bodies travel; once it says yes, nothing more is sent.
     """
 
     attempts: int = 4
@@ -50,6 +51,7 @@ class Patience:
     connect_s: float = 10.0
     silence_s: float = 120.0
     pause: Callable[[float], None] = time.sleep
+    is_cancelled: Callable[[], bool] = bool  # bool() is False: nobody gives up
 
     def attempt(self, action: Callable[[], _T]) -> _T:
         """Return what ``action`` returns, after as many attempts as it takes.
@@ -58,12 +60,23 @@ class Patience:
             ImageError: it was interrupted too often, or raised one itself.
         """
         for number in range(1, self.attempts):
+            self.check()
             try:
                 return action()
             except Interrupted as interrupted:
                 wished_s = interrupted.wait_s or self.first_pause_s * 2 ** (number - 1)
                 self.pause(min(wished_s, self.longest_pause_s))
+        self.check()
         try:
             return action()
         except Interrupted as interrupted:
             raise interrupted.error from interrupted
+
+    def check(self) -> None:
+        """Return if nobody has given up.
+
+        Raises:
+            ImageError: somebody has.
+        """
+        if self.is_cancelled():
+            raise ImageError("The launch was stopped.", hint="Start it again: what was sent need not be sent again.")

@@ -212,7 +212,7 @@ class Transport:
 
     def _deliver_to(self, base: str, ask: Ask, authorization: str | None) -> requests.Response:
         url, is_registry = _resolved(base, ask.address)
-        stream = None if ask.body is None else _Stream(ask.body, self.traffic)
+        stream = None if ask.body is None else _Stream(ask.body, self.traffic, self.patience)
         self.traffic.count(requests=1)
         try:
             return self._session.request(
@@ -298,10 +298,11 @@ class _Header(AuthBase):
 class _Stream:
     """A body that is read in pieces, with its length known and its bytes counted."""
 
-    def __init__(self, body: Body, traffic: Traffic) -> None:
+    def __init__(self, body: Body, traffic: Traffic, patience: Patience) -> None:
         self._size_bytes = body.size_bytes
         self._file = body.open()
         self._traffic = traffic
+        self._patience = patience
 
     def __len__(self) -> int:
         return self._size_bytes
@@ -311,6 +312,7 @@ class _Stream:
             yield piece
 
     def read(self, size: int = -1) -> bytes:
+        self._patience.check()
         piece = self._file.read(size)
         self._traffic.count(sent_bytes=len(piece))
         return piece
