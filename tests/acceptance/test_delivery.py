@@ -161,7 +161,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
         os.utime(path, (1, 1))
 
     done("package", "train.py", "-o", "../a.artifact", cwd=project)
-    done("package", "clone/train.py", "-o", str(place / "again.artifact"), cwd=clone.parent)
+    inside = clone / "train.package"
+    inside.write_bytes(b"an earlier package, which is no part of the next one")
+    done("package", "clone/train.py", "-o", str(inside), cwd=clone.parent)
+    inside.rename(place / "again.artifact")
     done("package", "train.py", "name=second", "-o", "../changed.artifact", cwd=project)
     write_standard(place / "flyte-package.tgz", read_package(place / "a.artifact", place))
 

@@ -51,7 +51,7 @@ def test_environments_caches_and_earlier_results_are_left_out_by_default(tmp_pat
         "__pycache__/train.pyc", "pkg/__pycache__/x.pyc", "stray.pyc", ".mypy_cache/x", "pkg.egg-info/PKG-INFO",
         "outputs/2026/x", "multirun/2026/x", "pkg/outputs/x", ".hydra/config.yaml", "runs/7/.hydra/config.yaml",
         "runs/7/model.bin", "sweep-3/.sweep.lock", "sweep-3/0/x", "train.log", ".env", "build/lib/x.py",
-        "multirun.yaml",
+        "multirun.yaml", "train.artifact", "flyte-package.tgz",
     )  # fmt: skip
 
     files = collect(tmp_path)

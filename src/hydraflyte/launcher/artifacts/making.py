@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from flyteidl.admin import launch_plan_pb2
@@ -59,7 +60,7 @@ def make_package(launch: Launch, path: Path) -> None:
     """
     job = _only_job(launch)
     with tempfile.TemporaryDirectory(prefix="hydraflyte-package-") as scratch:
-        artifact = _artifact(launch, job, Path(scratch))
+        artifact = _artifact(launch, job, path, Path(scratch))
         is_standard = is_standard_name(path)
         (write_standard if is_standard else write_artifact)(path, artifact)
     with path.open("rb") as file:
@@ -86,9 +87,9 @@ def _only_job(launch: Launch) -> Job:
     return launch.jobs[0]
 
 
-def _artifact(launch: Launch, job: Job, scratch: Path) -> Artifact:
+def _artifact(launch: Launch, job: Job, path: Path, scratch: Path) -> Artifact:
     source, settings = launch.source, launch.settings
-    files = collect_files(source, (settings.workflow.ignore,))
+    files = _without(collect_files(source, (settings.workflow.ignore,)), path)
     with hydra_config_of(job):
         config = job.config_without_hydra()
         defaults = _defaults(launch, job, config)
@@ -122,6 +123,11 @@ def _artifact(launch: Launch, job: Job, scratch: Path) -> Artifact:
         manifest=_manifest(source.workflow.name, settings.workflow, version, dict(call.versions)),
         documents={PROVENANCE: _json(origin), **_config_documents(config, job, entities)},
     )
+
+
+def _without(files: FileSet, path: Path) -> FileSet:
+    """Return the files without an earlier package at the same path: it is made of them."""
+    return replace(files, files=tuple(file for file in files.files if file.path != path.absolute()))
 
 
 def _defaults(launch: Launch, job: Job, config: DictConfig) -> literals_pb2.LiteralMap:
