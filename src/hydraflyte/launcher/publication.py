@@ -75,7 +75,7 @@ def ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) 
     """
     workflow = prepared.settings.workflow
     files = collect_files(prepared.source, (workflow.ignore,))
-    _check_require_clean(client, workflow)
+    _refuse_unclean(client, prepared, files)  # before anything is pushed
     release = _Release(files=files, images=images_of(prepared, files, is_embedded=client.endpoint.is_embedded))
     version = _version(client, prepared, release)
     if version.provenance.diff:
@@ -137,15 +137,28 @@ def images_of(launch: _Imaged, files: FileSet, *, is_embedded: bool) -> Images:
 def _version(client: FlyteClient, prepared: Prepared, release: _Release) -> Version:
     workflow = prepared.settings.workflow
     environment = container_environment(client.endpoint.is_embedded)
-    version = resolve_version(
+    return resolve_version(
         given=workflow.given_version(),
         source_root=prepared.source.source_root,
         files=release.files,
         content_key=content_key_of(release.images, environment, prepared.defaults),
     )
+
+
+def _refuse_unclean(client: FlyteClient, prepared: Prepared, files: FileSet) -> None:
+    """Check that the code is committed where the domain takes no other.
+
+    Raises:
+        ConfigError: ``require_clean`` names no domain.
+        VersionError: the code is not committed.
+    """
+    workflow = prepared.settings.workflow
+    _check_require_clean(client, workflow)
     if workflow.domain in workflow.require_clean:
-        check_is_clean(version, workflow.domain)
-    return version
+        source_root = prepared.source.source_root
+        check_is_clean(
+            resolve_version(given=workflow.given_version(), source_root=source_root, files=files), workflow.domain
+        )
 
 
 def _check_require_clean(client: FlyteClient, workflow: WorkflowConfig) -> None:

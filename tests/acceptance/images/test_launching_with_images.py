@@ -211,7 +211,7 @@ def test_an_image_that_somebody_else_pushes_is_pinned_or_missed(project, registr
     repository, _, tag = shell_image.rpartition(":")
     settings = ("hydra.launcher.build_images=true", f"{DEFAULT}.builder=none", f"{DEFAULT}.target_image={repository}")
 
-    there = launch(project, *settings, f"{DEFAULT}.target_image_version='{tag}'")
+    there = launch(project, *settings, f"{DEFAULT}.target_image_version='{tag}'", "hydra.launcher.run=false")
     missing = launch(project, *settings, f"{DEFAULT}.target_image_version=no-such")
 
     assert there.returncode == 0, there.stdout + there.stderr
