@@ -330,6 +330,19 @@ def test_what_is_in_netrc_is_not_sent_to_a_registry(proxy, registry, hasty, tmp_
     assert opened(registry, "client/netrc", hasty).head_manifest("1") is None
 
 
+def test_plain_http_to_another_machine_has_to_be_allowed_by_name(registry, hasty):
+    elsewhere = f"0.0.0.0:{registry.rpartition(':')[2]}"  # reaches this machine, but is no name of it
+    allowed = {**NO_CREDENTIALS, "HYDRAFLYTE_INSECURE_REGISTRIES": f"other.example, {elsewhere}"}
+
+    refused = look_up(f"{elsewhere}/client/nothing:1", environment=NO_CREDENTIALS, patience=hasty)
+    answered = look_up(f"{elsewhere}/client/nothing:1", environment=allowed, patience=hasty)
+
+    assert isinstance(refused, Unknown)
+    assert "cannot be spoken to with TLS" in refused.reason.message
+    assert "HYDRAFLYTE_INSECURE_REGISTRIES" in refused.reason.hint
+    assert answered == Missing()
+
+
 def test_a_registry_that_only_reads_says_so(tools_folder, hasty):
     settings = {
         "storage": {

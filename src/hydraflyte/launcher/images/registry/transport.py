@@ -23,7 +23,7 @@ from hydraflyte.launcher.images.registry.names import ImageName
 from hydraflyte.launcher.images.registry.patience import PASSING_STATUSES, Interrupted, Patience
 from hydraflyte.launcher.images.registry.refusals import refusal
 from hydraflyte.launcher.images.registry.tokens import Authorizer, Scopes, refused_credentials
-from hydraflyte.launcher.images.registry.trust import TrustingAdapter, find_trust
+from hydraflyte.launcher.images.registry.trust import TrustingAdapter, allows_plain, find_trust
 
 CONNECTIONS = 4
 """How many requests run at the same time; more do not help on one line."""
@@ -106,6 +106,8 @@ class Transport:
         self._image = image
         self.patience = patience
         self._environment = environment
+        if is_insecure is None and allows_plain(image.host, environment):
+            is_insecure = True
         is_open = image.is_loopback if is_insecure is None else is_insecure
         trust = find_trust(image.host, environment, is_checked=not is_open)
         self._is_checked = trust.is_checked
@@ -238,7 +240,8 @@ class Transport:
         return ImageError(
             f"The registry {self.host} cannot be spoken to with TLS: {_reason(error)}.",
             hint=f"Put its authority's certificate into ~/.config/containers/certs.d/{self.host}/ca.crt, "
-            "or name the file in HYDRAFLYTE_CA_BUNDLE.",
+            "or name the file in HYDRAFLYTE_CA_BUNDLE. If it has none and your network is safe, name the registry in "
+            "HYDRAFLYTE_INSECURE_REGISTRIES.",
         )
 
     def _lost(self, ask: Ask, error: Exception) -> ImageError:

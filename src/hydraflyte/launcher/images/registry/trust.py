@@ -62,6 +62,12 @@ class Trust:
         return context
 
 
+def allows_plain(host: str, environment: Mapping[str, str]) -> bool:
+    """Tell whether ``HYDRAFLYTE_INSECURE_REGISTRIES`` names ``host``: plain http, or any certificate, will do there."""
+    named = environment.get("HYDRAFLYTE_INSECURE_REGISTRIES", "")
+    return host in {name.strip() for name in named.split(",")}
+
+
 def find_trust(host: str, environment: Mapping[str, str], *, is_checked: bool) -> Trust:
     """Return what the `certs.d` folders and ``HYDRAFLYTE_CA_BUNDLE`` hold for ``host``."""
     folders = [folder / host for folder in _folders(environment)]
