@@ -234,7 +234,10 @@ def test_an_image_of_which_nobody_knows_whether_it_exists_is_not_taken_for_an_ex
         warnings.simplefilter("ignore", ResourceWarning)  # flytekit leaves a socket to Docker open
         with pytest.raises(RegistrationError, match=r"cannot build the image that .*in_an_image describes") as caught:
             serialize(with_images, (in_an_image, each, with_images), replace(plan(), builds_image_specs=True))
-        traceback.clear_frames(caught.tb)
+        error: BaseException | None = caught.value
+        while error is not None:
+            traceback.clear_frames(error.__traceback__)
+            error = error.__cause__ or error.__context__
         gc.collect()
 
     assert "hydra.launcher.build_images=false" in caught.value.hint
