@@ -12,6 +12,7 @@ import pytest
 from tests.image_tools import require
 
 from hydraflyte.home import RunningBackend
+from hydraflyte.launcher.artifacts.contents import read_package
 from hydraflyte.launcher.endpoint import resolve_endpoint
 from hydraflyte.launcher.register import launch_plan_id
 from hydraflyte.launcher.remote import GrpcFlyteClient
@@ -58,9 +59,11 @@ DEFAULT = "hydra.launcher.workflow.default_image"
 @pytest.fixture
 def project(tmp_path, flyte_backend: RunningBackend) -> Path:
     require("skopeo")
-    (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
-    return tmp_path
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "program.py").write_text(PROGRAM)
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    return folder
 
 
 def launch(project, *overrides, environment=None):
@@ -160,6 +163,26 @@ def test_for_another_endpoint_auto_makes_the_images_and_the_code_is_in_them(
     assert "code bundle" not in ended.stdout
     images = registered_images(flyte_backend, ended.stdout)
     assert images["square"] == f"{registry}/cluster/app@{digest_of(f'{registry}/cluster/app:v1')}"
+
+
+def test_a_package_names_the_images_by_digest(project, registry, shell_image, flyte_backend):
+    (project / "Dockerfile").unlink()  # then the default image is appended to, as the other is
+
+    ended = launch(
+        project, *image_settings(registry, shell_image, "packaged"), "hydra.launcher.package=../images.artifact"
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    packaged = read_package(project.parent / "images.artifact", project)
+    images = {
+        entity.identifier.name: entity.spec.template.container.image
+        for entity in packaged.entities
+        if entity.kind == "task"
+    }
+    assert images == {
+        "program.square": f"{registry}/packaged/app@{digest_of(f'{registry}/packaged/app:v1')}",
+        "program.halve": f"{registry}/packaged/gpu@{digest_of(f'{registry}/packaged/gpu:latest')}",
+    }
 
 
 def test_a_failing_build_stops_the_launch_with_its_last_lines(
