@@ -218,6 +218,14 @@ def test_an_image_for_two_platforms_is_pushed_as_one(bench):
     assert sorted(child["platform"]["architecture"] for child in index["manifests"]) == ["amd64", "arm64"]
 
 
+@pytest.mark.parametrize("bench", ["docker-buildx"], indirect=True)
+def test_a_buildx_that_builds_for_one_platform_says_how_to_get_another(bench):
+    with pytest.raises(ImageError, match="builds for one platform at a time") as failure:
+        bench.build("FROM scratch\nCOPY Dockerfile /\n", base=None, platforms=("linux/amd64", "linux/arm64"))
+
+    assert "docker buildx create --use" in failure.value.hint
+
+
 @pytest.mark.parametrize("bench", ["buildah"], indirect=True)
 def test_a_full_disk_is_told_from_other_failures(bench, tmp_path):
     with _small_disk(tmp_path / "disk") as disk:

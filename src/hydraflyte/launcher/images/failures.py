@@ -103,6 +103,16 @@ FAILURES: tuple[Failure, ...] = (
         of_dockerfile=True,
     ),
     Failure(
+        sign=_sign(
+            "multi-platform build is not supported",
+            "multiple platforms feature is currently not supported",
+            "does not currently support exporting manifest lists",
+        ),
+        reason="this builder of docker buildx builds for one platform at a time",
+        hint="make one that does: docker buildx create --use; or take builder=podman or builder=buildah.",
+        of_dockerfile=True,
+    ),
+    Failure(
         sign=_sign("no match for platform", "no image found in (manifest list|image index) for"),
         reason="the image to build on is not there for the platform that is wanted",
         hint="set platforms to those of the base image, or take another base: {base}.",
