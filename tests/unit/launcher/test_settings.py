@@ -12,13 +12,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydraflyte.config import (
     ExecutionEnvironment,
-    ImageConfig,
     LauncherConfig,
     NotificationConfig,
     OnFailure,
     WorkflowConfig,
 )
 from hydraflyte.errors import ConfigError
+from hydraflyte.image_config import ImageConfig
 from hydraflyte.launcher.settings import read_settings
 
 

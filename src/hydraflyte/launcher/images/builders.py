@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hydraflyte.config import BUILDERS, nearest
+from hydraflyte.config import nearest
 from hydraflyte.errors import ConfigError
+from hydraflyte.image_config import BUILDERS
 from hydraflyte.launcher.images.append import LayerAppender
 from hydraflyte.launcher.images.auto import AutoBuilder
 from hydraflyte.launcher.images.building import ImageBuilder

@@ -12,8 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hydraflyte.config import PREFIX, ImageConfig, LauncherConfig
+from hydraflyte.config import PREFIX, LauncherConfig
 from hydraflyte.errors import ConfigError, HydraFlyteError, ImageError
+from hydraflyte.image_config import ImageConfig
 from hydraflyte.launcher.files import FileSet
 from hydraflyte.launcher.images.building import BuildRequest, BuildSecret, BuiltImage, ImageBuilder, Say, Target
 from hydraflyte.launcher.images.registry.names import parse_image

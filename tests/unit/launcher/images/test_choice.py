@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hydraflyte.config import ImageConfig, LauncherConfig, WorkflowConfig
+from hydraflyte.config import LauncherConfig, WorkflowConfig
 from hydraflyte.errors import ConfigError, ImageError
+from hydraflyte.image_config import ImageConfig
 from hydraflyte.launcher.files import FileSet
 from hydraflyte.launcher.images.builders import builder_named
 from hydraflyte.launcher.images.building import BuildSecret, BuiltImage, Outcome, Target
