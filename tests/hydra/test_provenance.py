@@ -101,6 +101,21 @@ def test_a_later_launch_of_the_same_code_shows_the_same_origin(repository: Path,
     assert later["command-line"].endswith("program.py -m +x=4")
 
 
+def test_a_version_says_branch_commit_and_change_and_on_a_detached_head_the_tag(repository: Path) -> None:
+    commit = git(repository, "rev-parse", "--short=12", "HEAD")
+
+    on_a_branch = run_program(repository / "program.py", "-m", "+x=3", "hydra.launcher.dry_run=true")
+    git(repository, "stash", "-q")
+    git(repository, "checkout", "-q", "--detach")
+    git(repository, "tag", "v1.2")
+    detached = run_program(repository / "program.py", "-m", "+x=3", "hydra.launcher.dry_run=true")
+    git(repository, "checkout", "-q", "topic/x")
+    git(repository, "stash", "pop", "-q")
+
+    assert f"version: topic-x-{commit}-dirty-" in on_a_branch.stdout
+    assert f"version: v1.2-{commit} (from git: detached HEAD at {commit} (tag v1.2)" in detached.stdout
+
+
 def test_a_domain_that_takes_only_committed_code_names_every_other_file(repository: Path) -> None:
     settings = ("hydra.launcher.workflow.require_clean=[production]", "hydra.launcher.workflow.domain=production")
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from tests.hydra.programs import QUIET, run_program, write_program
 
@@ -141,12 +143,14 @@ def test_the_results_of_a_sweep_lie_beside_its_manifest(program: Path, here: Pat
     assert document[0]["duration_s"] > 0
     manifest = json.loads((folder / "sweep.json").read_text())
     assert [job["executions"] for job in manifest["jobs"]] == [[row["execution"]] for row in rows]
+    assert pyarrow.parquet.read_table(folder / "results.parquet")["outputs.loss"].to_pylist() == [0.5, None]
 
 
 def test_resuming_runs_only_what_has_not_succeeded(program: Path, here: Path) -> None:
     (here / "fail-2").touch()
     first = run_program(program, "-m", "+x=1,2,3", "hydra.sweep.dir=first")
     (here / "fail-2").unlink()
+    shutil.rmtree(program.parent / "first")  # as on another machine
 
     second = run_program(program, "-m", "+x=1,2,3", "hydra.sweep.dir=second", "hydra.launcher.resume=last")
 
@@ -246,6 +250,7 @@ def test_a_sweep_that_does_not_exist_is_named(program: Path, here: Path) -> None
 def test_without_waiting_a_sweep_is_followed_and_read_from_another_terminal(program: Path, here: Path) -> None:
     launched = run_program(program, "-m", "+x=1,2", "hydra.launcher.wait=false")
     sweep_id = sweep_id_in(launched.stdout)
+    shutil.rmtree(program.parent)  # neither code nor manifest are needed, as on another machine
 
     attached = sweeps("attach", sweep_id)
     shown = sweeps_json("show", sweep_id)
@@ -293,8 +298,6 @@ def test_results_are_written_in_the_format_of_the_file(program: Path, here: Path
     file = program.parent / "out.parquet"
 
     written = sweeps("results", sweep_id_in(launched.stdout), "--output", str(file))
-
-    import pyarrow.parquet
 
     assert written.returncode == 0, written.stderr
     assert pyarrow.parquet.read_table(file)["outputs.loss"].to_pylist() == [0.5]
