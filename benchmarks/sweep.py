@@ -47,7 +47,10 @@ if __name__ == "__main__":
     main()
 """
 LIMIT_KB_PER_JOB = 100
+"""What a job may add to the launcher's memory, beside what one job takes."""
 LIMIT_THREADS = 100
+LIMIT_SUBMITTED_PER_S = 110
+"""The launcher keeps to 100 a second; more would be no bounded rate."""
 SAMPLE_EVERY_S = 0.5
 
 

@@ -10,9 +10,10 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, filter_overrides, setup_globals
@@ -22,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.records.session import SweepSession
+from hydraflyte.launcher.resting import RestingConfig, Shelf
 from hydraflyte.transport.hydra_job import pack_hydra_job
 from hydraflyte.transport.settings import HYDRA_JOB_VARIABLE
 
@@ -55,12 +57,17 @@ class Job:
     Attributes:
         number: its number in the whole sweep.
         overrides: its overrides, without those of Hydra itself.
-        config: its composed config, with the ``hydra`` node.
+        composed: where its composed config is.
     """
 
     number: int
     overrides: tuple[str, ...]
-    config: DictConfig
+    composed: RestingConfig
+
+    @property
+    def config(self) -> DictConfig:
+        """Its composed config, with the ``hydra`` node."""
+        return self.composed.get()
 
     def environment(self) -> dict[str, str]:
         """Return the variables of the job's tasks: ``hydra.job.env_set``, and what restores Hydra's side there.
@@ -85,12 +92,48 @@ class Job:
         return task_config
 
 
+class RestingReturn(JobReturn):  # type: ignore[misc]  # Hydra has no type information
+    """A ``JobReturn`` whose configs are small while nobody looks at them: a sweeper keeps those of all jobs."""
+
+    def __init__(self, shelf: Shelf, **fields: Any) -> None:  # Any: those of a ``JobReturn``
+        self.__dict__["_shelf"] = shelf
+        super().__init__(**fields)
+
+    @property
+    def cfg(self) -> DictConfig | None:
+        return self._at_rest("cfg")
+
+    @cfg.setter
+    def cfg(self, config: DictConfig | None) -> None:
+        self._put_to_rest("cfg", config)
+
+    @property
+    def hydra_cfg(self) -> DictConfig | None:
+        return self._at_rest("hydra_cfg")
+
+    @hydra_cfg.setter
+    def hydra_cfg(self, config: DictConfig | None) -> None:
+        self._put_to_rest("hydra_cfg", config)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # Any: as pickle and copy want it
+        """Be a plain ``JobReturn`` wherever this goes: into a file of a callback, into a copy."""
+        return JobReturn, tuple(getattr(self, each.name) for each in fields(JobReturn))
+
+    def _at_rest(self, name: str) -> DictConfig | None:
+        place = self.__dict__.get(f"_{name}")
+        return None if place is None else place.get()
+
+    def _put_to_rest(self, name: str, config: DictConfig | None) -> None:
+        self.__dict__[f"_{name}"] = None if config is None else self.__dict__["_shelf"].put(config)
+
+
 def compose_jobs(request: LaunchRequest) -> tuple[Job, ...]:
     """Return the jobs, numbered from ``initial_job_idx``; also makes Hydra's resolvers and logging ready."""
     setup_globals()
     configure_hydra_logging(request)
+    shelf = Shelf()
     return tuple(
-        _compose_job(request, number, overrides)
+        _compose_job(request, shelf, number, overrides)
         for number, overrides in enumerate(request.job_overrides, start=request.initial_job_idx)
     )
 
@@ -120,7 +163,8 @@ def open_job_return(job: Job) -> JobReturn:
     """Return the job's ``JobReturn``, with everything but a result; touches nothing."""
     output_dir = _settle_output_dir(job)
     with hydra_config_of(job):
-        return JobReturn(
+        return RestingReturn(
+            job.composed.shelf,
             overrides=OmegaConf.to_container(job.config.hydra.overrides.task),
             cfg=job.config_without_hydra(),
             hydra_cfg=copy.deepcopy(HydraConfig.instance().cfg),
@@ -202,12 +246,12 @@ def make_sweep_dir(request: LaunchRequest) -> Path:
     return sweep_dir
 
 
-def _compose_job(request: LaunchRequest, number: int, overrides: Sequence[str]) -> Job:
+def _compose_job(request: LaunchRequest, shelf: Shelf, number: int, overrides: Sequence[str]) -> Job:
     config = request.hydra_context.config_loader.load_sweep_config(request.config, list(overrides))
     with open_dict(config):
         config.hydra.job.id = str(number)
         config.hydra.job.num = number
-    return Job(number=number, overrides=tuple(filter_overrides(overrides)), config=config)
+    return Job(number=number, overrides=tuple(filter_overrides(overrides)), composed=shelf.put(config))
 
 
 def _settle_output_dir(job: Job) -> str:

@@ -1,0 +1,131 @@
+"""Configs that rest: small, and the same when they are looked at again."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
+
+from hydraflyte.launcher.jobs import RestingReturn
+from hydraflyte.launcher.resting import Shelf
+
+OBJECTS = {"allow_objects": True}
+
+
+@dataclass
+class Model:
+    lr: float = 0.1
+
+
+def test_a_config_is_the_same_after_its_rest() -> None:
+    shelf = Shelf(most_awake=1)
+    config = OmegaConf.create({"model": Model, "twice": "${model.lr}"})
+    OmegaConf.set_readonly(config, True)
+    place = shelf.put(config)
+    del config
+    shelf.put(OmegaConf.create({}))
+    gc.collect()
+
+    again = place.get()
+
+    assert again == {"model": {"lr": 0.1}, "twice": 0.1}
+    assert OmegaConf.to_container(again)["twice"] == "${model.lr}"
+    assert again.twice == 0.1
+    assert OmegaConf.is_readonly(again)
+    assert OmegaConf.get_type(again.model) is Model
+
+
+def test_a_change_is_kept() -> None:
+    shelf = Shelf(most_awake=1)
+    place = shelf.put(OmegaConf.create({"x": 1}))
+    place.get().x = 2
+    shelf.put(OmegaConf.create({}))
+
+    assert place.get() == {"x": 2}
+
+
+def test_a_config_that_somebody_holds_stays_the_same_object_and_changes_to_it_stay() -> None:
+    shelf = Shelf(most_awake=1)
+    place = shelf.put(OmegaConf.create({"x": 1}))
+    held = place.get()
+    shelf.put(OmegaConf.create({}))
+    held.x = 2
+
+    assert place.get() is held
+    assert place.get().x == 2
+
+
+def test_a_composed_config_of_hydra_comes_back_node_by_node() -> None:
+    with initialize_config_module("hydra", version_base=None):
+        config = compose(config_name=None, return_hydra_config=True)
+    shelf = Shelf(most_awake=1)
+    place = shelf.put(config)
+    before = list(nodes_of(config))
+    del config
+    shelf.put(OmegaConf.create({}))
+    gc.collect()
+
+    assert list(nodes_of(place.get())) == before
+
+
+def nodes_of(node: Any, path: str = "") -> Iterator[tuple[Any, ...]]:
+    """Everything that OmegaConf knows of each node."""
+    metadata = node._metadata
+    facts = (metadata.ref_type, metadata.object_type, metadata.optional, metadata.flags)
+    content = node.__dict__.get("_content")
+    yield path, type(node), *facts, None if isinstance(content, dict | list) else node._value()
+    if isinstance(content, dict | list):
+        for key, child in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from nodes_of(child, f"{path}.{key}")
+
+
+def test_only_those_looked_at_last_are_awake() -> None:
+    shelf = Shelf(most_awake=2)
+    places = []
+    seen = weakref.WeakSet()  # type: ignore[var-annotated]  # DictConfig compares like a dict, and hashes by content
+    for number in range(5):
+        config = OmegaConf.create({"x": number})
+        seen.add(config)
+        places.append(shelf.put(config))
+    del config
+    gc.collect()
+
+    assert sorted(config.x for config in seen) == [3, 4]
+    assert [place.get().x for place in places] == [0, 1, 2, 3, 4]
+
+
+def test_what_cannot_be_packed_stays_awake() -> None:
+    @dataclass
+    class Inside:
+        x: int = 1
+
+    shelf = Shelf(most_awake=1)
+    places = [shelf.put(OmegaConf.structured(Inside)), shelf.put(OmegaConf.create({"x": object()}, flags=OBJECTS))]
+    shelf.put(OmegaConf.create({}))
+    gc.collect()
+
+    assert OmegaConf.get_type(places[0].get()) is Inside
+    assert type(places[1].get().x) is object
+
+
+def test_what_a_sweeper_gets_is_a_plain_job_return_wherever_it_goes() -> None:
+    shelf = Shelf(most_awake=1)
+    config = OmegaConf.create({"x": 1})
+    job_return = RestingReturn(shelf, overrides=["x=1"], cfg=config, hydra_cfg=config, status=JobStatus.COMPLETED)
+    job_return.return_value = 0.5
+    shelf.put(OmegaConf.create({}))
+
+    for other in (copy.deepcopy(job_return), pickle.loads(pickle.dumps(job_return))):
+        assert type(other) is JobReturn
+        assert (other.cfg, other.hydra_cfg, other.overrides) == ({"x": 1}, {"x": 1}, ["x=1"])
+        assert (other.return_value, other.status, other.working_dir) == (0.5, JobStatus.COMPLETED, None)
+    assert isinstance(job_return, JobReturn)
+    assert "x=1" in repr(job_return)
