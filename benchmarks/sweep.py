@@ -64,16 +64,14 @@ def main() -> None:
         (folder / "project").mkdir()
         (folder / "project" / "train.py").write_text(SCRIPT.format(here=name), encoding="utf-8")
         environment = {**environment_without_flyte(), "HYDRAFLYTE_HOME": status["home"]}
+        single = watch(launch(folder, 1, environment), folder, 1, None, environment)
+        (folder / "ended").unlink()
         began_at = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "train.py", "-m", f"+x=range({options.jobs})", "hydra.sweep.dir=sweep"],
-            cwd=folder / "project",
-            env=environment,
-            stdout=(folder / "out").open("w"),
-            stderr=subprocess.STDOUT,
-        )
+        process = launch(folder, options.jobs, environment)
         figures = watch(process, folder, options.jobs, None if options.no_kill else status, environment)
-        file = folder / "project" / "sweep" / "results.json"
+        took_s = time.monotonic() - began_at
+        figures["kb_per_job"] = round(1024 * (figures["peak_mb"] - single["peak_mb"]) / options.jobs, 1)
+        file = folder / "project" / f"sweep-{options.jobs}" / "results.json"
         if not file.exists():
             raise SystemExit((folder / "out").read_text(errors="replace")[-5000:])
         rows = json.loads(file.read_text())
@@ -85,12 +83,26 @@ def main() -> None:
             "jobs": options.jobs,
             "holds": succeeded == options.jobs
             and figures["most_threads"] <= LIMIT_THREADS
-            and figures["peak_kb_per_job"] <= LIMIT_KB_PER_JOB,
+            and figures["kb_per_job"] <= LIMIT_KB_PER_JOB
+            and figures["submitted_per_s"] <= LIMIT_SUBMITTED_PER_S
+            and figures["backend_restarts"] == int(not options.no_kill),
             "succeeded": succeeded,
             "ended_more_than_once": sum(count > 1 for count in ended.values()),
-            "total_s": round(time.monotonic() - began_at, 1),
+            "total_s": round(took_s, 1),
+            "one_job_peak_mb": single["peak_mb"],
             **figures,
         },
+    )
+
+
+def launch(folder: Path, jobs: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start the launcher of a sweep."""
+    return subprocess.Popen(
+        [sys.executable, "train.py", "-m", f"+x=range({jobs})", f"hydra.sweep.dir=sweep-{jobs}"],
+        cwd=folder / "project",
+        env=environment,
+        stdout=(folder / "out").open("w"),
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -102,7 +114,8 @@ def watch(
     environment: dict[str, str],
 ) -> dict[str, float]:
     """Sample the launcher until it ends; kill and restart the backend once half of the jobs have ended."""
-    threads, peak_kb, first_kb = 0, 0, 0
+    threads, peak_kb, first_kb, restarts = 0, 0, 0, 0
+    started_at = time.monotonic()
     first_at = last_at = 0.0
     while process.poll() is None:
         facts = _status(process.pid)
@@ -116,12 +129,13 @@ def watch(
             os.kill(int(str(victim["pid"])), signal.SIGKILL)
             time.sleep(2)
             subprocess.run([sys.executable, "-m", "hydraflyte", "up", "--port", "0"], env=environment, check=True)
-            victim = None
+            victim, restarts = None, 1
         time.sleep(SAMPLE_EVERY_S)
     return {
         "most_threads": threads,
         "peak_mb": round(peak_kb / 1024),
-        "peak_kb_per_job": round(peak_kb / jobs, 1),
+        "backend_restarts": restarts,
+        "before_first_submission_s": round(first_at - started_at, 1) if first_at else 0.0,
         "rss_at_first_submission_mb": round(first_kb / 1024),
         "submitted_per_s": round(jobs / max(last_at - first_at, SAMPLE_EVERY_S), 1),
     }
