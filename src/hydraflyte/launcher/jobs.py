@@ -150,13 +150,21 @@ def configure_hydra_logging(request: LaunchRequest) -> None:
 
 @contextmanager
 def hydra_config_of(job: Job) -> Iterator[None]:
-    """Make ``HydraConfig`` and ``${hydra:...}`` speak of this job while inside."""
+    """Make ``${hydra:...}`` speak of this job while inside; unlike ``set_config``, without copying it."""
     before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(job.config)
+    HydraConfig.instance().cfg = job.config
     try:
         yield
     finally:
         HydraConfig.instance().cfg = before
+
+
+@contextmanager
+def _as_callbacks_know_it(job: Job) -> Iterator[None]:
+    """Make ``HydraConfig`` speak of this job while inside, as it does where Hydra itself runs jobs."""
+    with hydra_config_of(job):
+        HydraConfig.instance().set_config(job.config)
+        yield
 
 
 def open_job_return(job: Job) -> JobReturn:
@@ -167,7 +175,7 @@ def open_job_return(job: Job) -> JobReturn:
             job.composed.shelf,
             overrides=OmegaConf.to_container(job.config.hydra.overrides.task),
             cfg=job.config_without_hydra(),
-            hydra_cfg=copy.deepcopy(HydraConfig.instance().cfg),
+            hydra_cfg=OmegaConf.masked_copy(job.config, "hydra"),
             working_dir=output_dir if job.config.hydra.job.chdir else os.getcwd(),
             task_name=JobRuntime.instance().get("name"),
         )
@@ -176,7 +184,7 @@ def open_job_return(job: Job) -> JobReturn:
 def begin_job(request: LaunchRequest, job: Job) -> JobReturn:
     """Make the job's folder with its ``.hydra`` files and tell the callbacks; returns the job's open ``JobReturn``."""
     job_return = open_job_return(job)
-    with hydra_config_of(job):
+    with _as_callbacks_know_it(job):
         _write_job_folder(Path(job.config.hydra.runtime.output_dir), job, job_return)
         request.hydra_context.callbacks.on_job_start(config=job.config, task_function=request.task_function)
     return job_return
@@ -186,7 +194,7 @@ def end_job(request: LaunchRequest, job: Job, job_return: JobReturn, result: obj
     """Close the job's ``JobReturn`` with its value, or as failed if ``result`` is an exception; tell the callbacks."""
     job_return.return_value = result
     job_return.status = JobStatus.FAILED if isinstance(result, BaseException) else JobStatus.COMPLETED
-    with hydra_config_of(job):
+    with _as_callbacks_know_it(job):
         request.hydra_context.callbacks.on_job_end(config=job.config, job_return=job_return)
 
 
@@ -251,6 +259,7 @@ def _compose_job(request: LaunchRequest, shelf: Shelf, number: int, overrides: S
     with open_dict(config):
         config.hydra.job.id = str(number)
         config.hydra.job.num = number
+    OmegaConf.set_readonly(config.hydra, True)
     return Job(number=number, overrides=tuple(filter_overrides(overrides)), composed=shelf.put(config))
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import weakref
 import zlib
 from collections import OrderedDict
+from typing import Any
 
 from flytekit.core.constants import MESSAGEPACK
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hydraflyte.transport.classes import ClassFinder
 from hydraflyte.transport.decode import decode
@@ -63,19 +64,23 @@ class Shelf:
 class RestingConfig:
     """The place of one config on a shelf."""
 
-    __slots__ = ("_config", "_elsewhere", "_packed", "shelf")
+    __slots__ = ("_answers", "_config", "_elsewhere", "_packed", "shelf")
 
     def __init__(self, shelf: Shelf, config: DictConfig) -> None:
         self.shelf = shelf
         self._config: DictConfig | None = config
         self._elsewhere: weakref.ref[DictConfig] | None = None
         self._packed = b""
+        self._answers: dict[str, Any] = {}  # Any: what resolvers that are asked once, such as now, have answered
 
     def get(self) -> DictConfig:
         """Return the config: the same object as long as anybody holds it, changes to it included."""
         if self._config is None:
             held = None if self._elsewhere is None else self._elsewhere()
-            self._config = unpacked(self._packed) if held is None else held
+            if held is None:
+                held = unpacked(self._packed)
+                OmegaConf.set_cache(held, self._answers)
+            self._config = held
         self.shelf.touched(self)
         return self._config
 
@@ -85,6 +90,7 @@ class RestingConfig:
             return
         self._packed = self.shelf.pack(self._config)
         if self._packed:
+            self._answers = OmegaConf.get_cache(self._config)
             self._elsewhere = weakref.ref(self._config)
             self._config = None
 

@@ -63,6 +63,18 @@ def test_a_config_that_somebody_holds_stays_the_same_object_and_changes_to_it_st
     assert place.get().x == 2
 
 
+def test_what_is_asked_once_has_the_same_answer_after_a_rest() -> None:
+    answers = iter(["first", "second"])
+    OmegaConf.register_new_resolver("test.once", lambda: next(answers), use_cache=True, replace=True)
+    shelf = Shelf(most_awake=1)
+    place = shelf.put(OmegaConf.create({"when": "${test.once:}"}))
+    assert place.get().when == "first"
+    shelf.put(OmegaConf.create({}))
+    gc.collect()
+
+    assert place.get().when == "first"
+
+
 def test_a_composed_config_of_hydra_comes_back_node_by_node() -> None:
     with initialize_config_module("hydra", version_base=None):
         config = compose(config_name=None, return_hydra_config=True)
