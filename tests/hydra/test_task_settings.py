@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from flyteidl.admin import workflow_pb2
+from flyteidl.admin import task_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2, tasks_pb2
 from flyteidl.core.workflow_pb2 import Node
 from tests.hydra.programs import run_program, write_program
@@ -145,6 +145,44 @@ def test_settings_go_with_a_registered_version_and_latest_is_never_a_derived_one
     assert "-set-" not in lines[0]
     assert "-set-" in lines[1]
     assert "(program.slow: cpu=1)" in lines[1]
+
+
+def test_what_no_node_can_carry_is_set_on_a_task_of_its_own(program: Path, client: GrpcFlyteClient) -> None:
+    step = "+flyte.tasks.step"
+    cached = (f"{step}.cache=true", f"{step}.cache_version='7'", f"{step}.cache_serialize=true")
+    others = (f"{step}.secrets=[team/token]", f"{step}.interruptible=true", f"{step}.retries=0", f"{step}.timeout=2h")
+
+    result = run_program(program, "-m", "+x=1", *cached, *others, "hydra.launcher.run=false")
+
+    assert result.returncode == 0, result.stderr
+    (version,) = re.findall(r"^version (\S+-set-\w+) \(", result.stdout, re.MULTILINE)
+    task_id = identifier_pb2.Identifier(
+        resource_type=identifier_pb2.TASK,
+        project="flytesnacks",
+        domain="development",
+        name="program.step",
+        version=version,
+    )
+    task = client.fetch(task_id)
+    assert isinstance(task, task_pb2.Task)
+    template = task.closure.compiled_task.template
+    assert (template.metadata.discoverable, template.metadata.discovery_version) == (True, "7")
+    assert template.metadata.cache_serializable
+    assert template.metadata.retries.retries == 0
+    assert [(secret.group, secret.key) for secret in template.security_context.secrets] == [("team", "token")]
+    task_id.resource_type, task_id.name = identifier_pb2.WORKFLOW, "program.outer"
+    workflow = client.fetch(task_id)
+    assert isinstance(workflow, workflow_pb2.Workflow)
+    compiled = workflow.closure.compiled_workflow
+    (node,) = [
+        node
+        for sub in compiled.sub_workflows
+        for node in sub.template.nodes
+        if node.task_node.reference_id.name == "program.step"
+    ]
+    assert node.task_node.reference_id.version == version
+    assert node.metadata.interruptible
+    assert node.metadata.timeout.seconds == 7200
 
 
 def test_settings_that_do_not_exist_are_all_named_before_anything_is_sent(program: Path) -> None:
