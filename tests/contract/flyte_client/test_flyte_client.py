@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,3 +225,16 @@ def test_a_backend_that_is_not_there_is_named() -> None:
     client.close()
 
     assert "hydra.launcher.endpoint" in caught.value.hint
+
+
+def test_a_backend_that_takes_connections_and_says_nothing_is_given_up_after_four_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = GrpcFlyteClient(resolve_endpoint(f"127.0.0.1:{silent.getsockname()[1]}", None, {}))
+        began_at = time.monotonic()
+
+        with pytest.raises(BackendUnavailableError, match=r"no connection within 4 s") as caught:
+            client.fetch(identifier_pb2.Identifier(resource_type=identifier_pb2.TASK))
+        client.close()
+
+    assert 3.9 < time.monotonic() - began_at < 8  # a program's imports and its config come on top, below 10 s in all
+    assert "tried with plain text" in caught.value.hint
