@@ -21,12 +21,12 @@ from hydraflyte.launcher.images.presence import ExistingImage
 
 
 def builders_for(wanted: Sequence[Wish], environment: Mapping[str, str]) -> dict[str, ImageBuilder]:
-    """Return the builder of every wish by its name.
+    """Return the builder of every image, by the image's name.
 
     Raises:
         ConfigError: a name is none of a builder, or a builder lacks what it needs.
     """
-    return {wish.builder: builder_named(wish.builder, wish.request.target.repository, environment) for wish in wanted}
+    return {wish.name: builder_named(wish.builder, wish.request.target.repository, environment) for wish in wanted}
 
 
 def builder_named(name: str, repository: str, environment: Mapping[str, str]) -> ImageBuilder:

@@ -111,7 +111,7 @@ def have_images(
     """Make the images, all at the same time, and return what tasks are registered with.
 
     Args:
-        builders: name -> builder, with all that the wishes name.
+        builders: name of the image -> its builder.
         say: told what happens, from several threads.
 
     Raises:
@@ -126,7 +126,7 @@ def have_images(
         prefix = f"{wish.name}: " if len(wanted) > 1 else ""
         try:
             request = replace(wish.request, is_cancelled=is_stopped.is_set)
-            image = builders[wish.builder].build(request, lambda line: say(f"{prefix}{line}"))
+            image = builders[wish.name].build(request, lambda line: say(f"{prefix}{line}"))
         except HydraFlyteError as error:
             with lock:
                 failures.append(error)

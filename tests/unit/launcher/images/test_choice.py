@@ -9,7 +9,7 @@ from hydraflyte.config import LauncherConfig, WorkflowConfig
 from hydraflyte.errors import ConfigError, ImageError
 from hydraflyte.image_config import ImageConfig
 from hydraflyte.launcher.files import FileSet
-from hydraflyte.launcher.images.builders import builder_named
+from hydraflyte.launcher.images.builders import builder_named, builders_for
 from hydraflyte.launcher.images.building import BuildSecret, BuiltImage, Outcome, Target
 from hydraflyte.launcher.images.choice import (
     Images,
@@ -55,6 +55,11 @@ def settings(default=None, *extra, build_images=True):
         build_images=build_images,
         workflow=WorkflowConfig(default_image=default or ImageConfig(), extra_images=list(extra)),
     )
+
+
+def made(config, around, builder, say):
+    wanted = wishes(config, around)
+    return have_images(config, wanted, {wish.name: builder for wish in wanted}, say)
 
 
 APP = ImageConfig(target_image="reg.example.org/me/app", target_image_version="2", base_image="python")
@@ -144,7 +149,7 @@ def test_images_are_built_at_the_same_time_and_registered_by_digest(around):
     plain = ImageConfig(flyte_image_name="plain", base_image="alpine", base_image_version="3")
     config, said = settings(APP, gpu, plain), []
 
-    images = have_images(config, wishes(config, around), {"auto": ScriptedBuilder(at_once=2)}, said.append)
+    images = made(config, around, ScriptedBuilder(at_once=2), said.append)
 
     assert images == Images(
         default=f"reg.example.org/me/app@{DIGEST}",
@@ -158,7 +163,7 @@ def test_the_code_is_in_the_images_if_all_of_them_were_made(around):
     gpu = ImageConfig(flyte_image_name="gpu", target_image="reg.example.org/me/gpu")
     config = settings(APP, gpu)
 
-    images = have_images(config, wishes(config, around), {"auto": ScriptedBuilder(at_once=2)}, print)
+    images = made(config, around, ScriptedBuilder(at_once=2), print)
 
     assert images.hold_the_code
 
@@ -170,7 +175,7 @@ def test_every_image_that_failed_is_named(around):
     builder = ScriptedBuilder(at_once=3, fails=("gpu", "cpu"))
 
     with pytest.raises(ImageError) as failure:
-        have_images(config, wishes(config, around), {"auto": builder}, print)
+        made(config, around, builder, print)
 
     assert failure.value.message.startswith("2 images cannot be had:")
     assert "no image gpu" in failure.value.message
@@ -188,6 +193,18 @@ def test_cloud_build_takes_its_project_from_the_target():
     builder = builder_named("cloudbuild", "europe-docker.pkg.dev/my-project/images/app", {})
 
     assert builder.inner.project == "my-project"
+
+
+def test_every_image_has_a_builder_of_its_own(around):
+    gpu = ImageConfig(flyte_image_name="gpu", target_image="gcr.io/other-project/gpu", builder="cloudbuild")
+    app = ImageConfig(target_image="gcr.io/my-project/app", builder="cloudbuild")
+
+    builders = builders_for(wishes(settings(app, gpu), around), {})
+
+    assert {name: builder.inner.project for name, builder in builders.items()} == {
+        "default": "my-project",
+        "gpu": "other-project",
+    }
 
 
 def test_cloud_build_without_a_project_says_what_to_set():
