@@ -1,5 +1,6 @@
 """Every builder on the command line, for real: what is pushed, what the Dockerfile gets, and how a build fails."""
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.acceptance.images.token_server import run_token_registry
 from tests.image_tools import find_tool, require
 
 from hydraflyte.errors import ConfigError, ImageError
@@ -198,6 +200,29 @@ def test_wrong_credentials_are_told_from_other_failures(bench, locked_registry):
 
     with pytest.raises(ImageError, match="does not accept the credentials"):
         bench.build(FROM_BASE + "RUN echo x > /x\n", target=target)
+
+
+@pytest.fixture(scope="module")
+def token_registry(tools_folder):
+    require("openssl")
+    with run_token_registry(tools_folder / "cli-tokens") as found:
+        yield found
+
+
+@pytest.mark.parametrize("bench", ALL, indirect=True)
+def test_a_user_who_may_only_read_is_told_so(bench, token_registry, tmp_path):
+    logins = tmp_path / "logins" / "config.json"
+    logins.parent.mkdir()
+    reader = base64.b64encode(b"reader:reads").decode()
+    logins.write_text(json.dumps({"auths": {token_registry.host: {"auth": reader}}}))
+    known = {"DOCKER_CONFIG": str(logins.parent), "REGISTRY_AUTH_FILE": str(logins)}
+    bench.builder = dataclasses.replace(bench.builder, environment={**bench.builder.environment, **known})
+    target = Target(repository=f"{token_registry.host}/team/app", tag="1")
+
+    with pytest.raises(ImageError, match="does not let this user do that") as failure:
+        bench.build(FROM_BASE + "RUN echo x > /x\n", target=target)
+
+    assert target.reference in failure.value.hint
 
 
 @pytest.mark.parametrize("bench", ALL, indirect=True)

@@ -60,6 +60,25 @@ FAILURES: tuple[Failure, ...] = (
     ),
     Failure(
         sign=_sign(
+            "manifest unknown",
+            "pull access denied",
+            "name unknown",
+            "repository does not exist",
+            "image not known",
+            "failed to create LLB definition: .*: not found",
+            "failed to resolve source metadata for .*: not found",
+        ),
+        reason="the image to build on is not in its registry",
+        hint="check base_image and base_image_version: {base}; some registries say so, too, where one has to log in.",
+        of_dockerfile=True,
+    ),
+    Failure(
+        sign=_sign("denied:", "access denied", "403 forbidden", "insufficient_scope"),
+        reason="the registry does not let this user do that",
+        hint="ask for the right to push to {target}, or name another target_image.",
+    ),
+    Failure(
+        sign=_sign(
             "unauthorized",
             "authentication required",
             "no basic auth credentials",
@@ -68,11 +87,6 @@ FAILURES: tuple[Failure, ...] = (
         ),
         reason="the registry does not accept the credentials",
         hint="log in with the builder's own command, as in: docker login, podman login or buildah login.",
-    ),
-    Failure(
-        sign=_sign("denied", "403 forbidden", "insufficient_scope"),
-        reason="the registry does not let this user do that",
-        hint="ask for the right to push to {target}, or name another target_image.",
     ),
     Failure(
         sign=_sign(
@@ -88,19 +102,6 @@ FAILURES: tuple[Failure, ...] = (
         ),
         reason="a registry does not answer",
         hint="check that {target} and {base} can be reached from here.",
-    ),
-    Failure(
-        sign=_sign(
-            "manifest unknown",
-            "name unknown",
-            "repository does not exist",
-            "image not known",
-            "failed to create LLB definition: .*: not found",
-            "failed to resolve source metadata for .*: not found",
-        ),
-        reason="the image to build on is not in its registry",
-        hint="check base_image and base_image_version: {base}.",
-        of_dockerfile=True,
     ),
     Failure(
         sign=_sign(
