@@ -34,7 +34,7 @@ from hydraflyte.errors import (
 )
 from hydraflyte.home import Home
 from hydraflyte.launcher import labels
-from hydraflyte.launcher.endpoint import resolve_endpoint
+from hydraflyte.launcher.endpoint import IN_PYTHON, resolve_endpoint
 from hydraflyte.launcher.execute import JobIdentity, execution_name
 from hydraflyte.launcher.handles import execution_link
 from hydraflyte.launcher.input_files import InputFiles
@@ -98,7 +98,7 @@ def connect(
         {'o0': 0.93}
     """
     LauncherConfig(endpoint=endpoint)  # says what is wrong with it
-    flyte = GrpcFlyteClient(resolve_endpoint(endpoint, insecure, os.environ))
+    flyte = GrpcFlyteClient(resolve_endpoint(endpoint, insecure, os.environ, names=IN_PYTHON))
     try:
         flyte.domains()
     except BaseException:

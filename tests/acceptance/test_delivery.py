@@ -369,11 +369,29 @@ def test_a_dry_run_checks_the_file_and_touches_no_backend(packages: Packages, tm
     damaged = tmp_path / "damaged"
     damaged.write_bytes(packages.artifact.read_bytes()[:-6000])
     refused = here("deliver", str(damaged), *nowhere, "--json")
+    other = here("deliver", __file__, *nowhere)
 
     assert "would be registered in flytesnacks/development as version v1" in told
     assert "launch plan  train.whole" in told
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["hint"] == "copy it again, or have it written again."
+    assert f"error: {__file__} is no package of Flyte entities: it is no tar file." in other.stderr
+    assert "hint: give a file that `hydraflyte package` or `pyflyte package` wrote." in other.stderr
+
+
+def test_a_place_that_is_not_there_is_named_as_the_command_line_names_it(
+    packages: Packages, flyte_backend: RunningBackend
+) -> None:
+    nobody = here("deliver", str(packages.artifact), "--endpoint", "127.0.0.1:1")
+    domain = here("deliver", str(packages.artifact), "--home", flyte_backend.home, "--domain", "stagng")
+
+    assert (nobody.returncode, domain.returncode) == (1, 1)
+    assert "No Flyte backend answers at 127.0.0.1:1 (--endpoint=127.0.0.1:1)" in nobody.stderr
+    assert "hint: tried with plain text; check --endpoint, or set --endpoint=embedded." in nobody.stderr
+    assert domain.stderr == (
+        "error: There is no domain 'stagng' at the embedded backend; its domains are development, staging, "
+        "production.\nhint: did you mean staging?\n"
+    )
 
 
 def test_the_standard_package_registers_by_the_rules_of_flytectl(

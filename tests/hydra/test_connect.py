@@ -153,7 +153,11 @@ def test_waiting_can_end_before_the_execution_does(client: Client) -> None:
         ({"version": "v-serv"}, NotRegisteredError, "did you mean v-serve?"),
         ({"inputs": {"dta": "a"}}, InputsError, "did you mean 'data'?"),
         ({"inputs": {}}, InputsError, "needs a value for data"),
-        ({"inputs": {"data": 3}}, InputsError, "data"),
+        (
+            {"inputs": {"data": 3}},
+            InputsError,
+            "data must be str, got 3 (int)\nhint: give each input a value of the type",
+        ),
         ({"overrides": ["model.lrr=1"]}, InputsError, "did you mean model.lr?"),
     ],
 )
@@ -183,8 +187,10 @@ def test_many_threads_share_one_client(client: Client) -> None:
 
 
 def test_an_endpoint_that_does_not_answer_is_an_error_at_once() -> None:
-    with pytest.raises(BackendUnavailableError, match=r"No Flyte backend answers at 127\.0\.0\.1:1"):
+    with pytest.raises(BackendUnavailableError, match=r"No Flyte backend answers at 127\.0\.0\.1:1") as caught:
         hydraflyte.connect("127.0.0.1:1")
+
+    assert caught.value.hint == "tried with plain text; check endpoint and insecure, or set endpoint=embedded."
 
 
 def test_a_misspelt_endpoint_is_an_error() -> None:

@@ -242,7 +242,7 @@ def test_a_config_that_has_changed_is_shown_key_by_key(tmp_path: Path, here: Pat
 def test_a_sweep_that_does_not_exist_is_named(program: Path, here: Path) -> None:
     unknown = run_program(program, "-m", "+x=1", "hydra.launcher.resume=k00000000")
 
-    assert "There is no sweep 'k00000000' in flytesnacks/development" in unknown.stderr
+    assert "There is no sweep 'k00000000' in flytesnacks/development at the embedded backend." in unknown.stderr
     assert "hydraflyte sweeps list" in unknown.stderr
     assert ran(here) == []
 

@@ -32,13 +32,13 @@ def client_of(options: argparse.Namespace) -> Iterator[GrpcFlyteClient]:
     Raises:
         BackendUnavailableError: the embedded backend is meant, and does not run.
     """
-    from hydraflyte.launcher.endpoint import endpoint_of, means_embedded, resolve_endpoint
+    from hydraflyte.launcher.endpoint import ON_COMMAND_LINE, endpoint_of, means_embedded, resolve_endpoint
     from hydraflyte.launcher.remote import GrpcFlyteClient
 
     if options.home is not None or means_embedded(options.endpoint, os.environ):
         endpoint = endpoint_of(running_backend(options))
     else:
-        endpoint = resolve_endpoint(options.endpoint, None, os.environ)
+        endpoint = resolve_endpoint(options.endpoint, None, os.environ, names=ON_COMMAND_LINE)
     client = GrpcFlyteClient(endpoint)
     try:
         yield client

@@ -15,6 +15,7 @@ from hydraflyte.cli.package import artifact_facts
 if TYPE_CHECKING:  # imported late where used: grpc and flytekit cost 1 s that `--help` need not pay
     from hydraflyte.launcher.artifacts.contents import Artifact
     from hydraflyte.launcher.artifacts.delivery import Delivery, Target
+    from hydraflyte.launcher.endpoint import Endpoint
     from hydraflyte.launcher.register import SerializedEntity
 
 
@@ -58,7 +59,7 @@ def run_deliver(options: argparse.Namespace) -> int:
         call = call_of(this_call(), manifest.made_with if manifest is not None else None)
         with client_of(options) as client:
             delivery = deliver(client, artifact, target, call)
-            _tell(options, client.endpoint.target, target, delivery)
+            _tell(options, client.endpoint, target, delivery)
     return 0
 
 
@@ -74,18 +75,18 @@ def _tell_plan(
     print(f"code bundle: {artifact.code.name if artifact.code is not None else 'none, the images have the code'}")
 
 
-def _tell(options: argparse.Namespace, endpoint: str, target: Target, delivery: Delivery) -> None:
+def _tell(options: argparse.Namespace, endpoint: Endpoint, target: Target, delivery: Delivery) -> None:
     from hydraflyte.launcher.remote import Creation
 
     created, unchanged = delivery.count(Creation.CREATED), delivery.count(Creation.UNCHANGED)
     if options.json:
-        facts: dict[str, Any] = {"endpoint": endpoint, **asdict(target), "code": delivery.code_uri}
+        facts: dict[str, Any] = {"endpoint": endpoint.target, **asdict(target), "code": delivery.code_uri}
         entities = [
             {"kind": each.kind, "name": each.name, "creation": each.creation.value} for each in delivery.entities
         ]
         print_json({**facts, "entities": entities, "created": created, "unchanged": unchanged})
         return
-    where = f"{target.project}/{target.domain} at {endpoint}"
+    where = f"{target.project}/{target.domain} at {endpoint.place}"
     print(f"version {target.version} in {where}: {created} entities created, {unchanged} unchanged")
     for each in delivery.entities:
         if each.kind == "launch plan":

@@ -29,6 +29,23 @@ _LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|\[?::1\]?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettingNames:
+    """What the caller's settings are called, for messages.
+
+    Attributes:
+        insecure: empty if the caller has no such setting.
+    """
+
+    endpoint: str = "hydra.launcher.endpoint"
+    insecure: str = "hydra.launcher.insecure"
+
+
+IN_CONFIG = SettingNames()
+ON_COMMAND_LINE = SettingNames(endpoint="--endpoint", insecure="")
+IN_PYTHON = SettingNames(endpoint="endpoint", insecure="insecure")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Where a backend is and how it is reached.
 
@@ -42,6 +59,7 @@ class Endpoint:
         runs_images: whether tasks run in their images; not on the embedded backend, unless it was started so.
         platform: settings of a Flyte client config (authentication, certificates); None for the embedded backend.
         token: lets the owner into the embedded backend's HTTP side; None where there is none.
+        names: what the caller's settings are called.
     """
 
     target: str
@@ -53,14 +71,23 @@ class Endpoint:
     runs_images: bool = True
     platform: PlatformConfig | None = None
     token: str | None = field(default=None, repr=False)
+    names: SettingNames = IN_CONFIG
+
+    @property
+    def place(self) -> str:
+        """The backend in words that the user knows it by."""
+        return self.origin if self.is_embedded else self.target
 
 
-def resolve_endpoint(setting: str, insecure: bool | None, environ: Mapping[str, str]) -> Endpoint:
+def resolve_endpoint(
+    setting: str, insecure: bool | None, environ: Mapping[str, str], *, names: SettingNames = IN_CONFIG
+) -> Endpoint:
     """Return the endpoint that ``hydra.launcher.endpoint`` means.
 
     Args:
         setting: ``auto``, ``embedded``, ``host:port``, ``dns:///host`` or the path of a client config file.
         insecure: plain text; None means: only for loopback addresses.
+        names: what the caller's settings are called.
 
     Raises:
         ConfigError: the file or address cannot be used.
@@ -71,12 +98,12 @@ def resolve_endpoint(setting: str, insecure: bool | None, environ: Mapping[str, 
     if setting == "auto":
         found = client_config_of_other_tools(environ)
         if found is None:
-            return _from_environment(insecure)
-        return _from_config_file(found, insecure, "endpoint=auto")
+            return _from_environment(insecure, names)
+        return _from_config_file(found, insecure, "endpoint=auto", names)
     path = Path(setting).expanduser()
     if not setting.startswith("dns:") and (path.exists() or path.suffix in (".yaml", ".yml", ".ini", ".config")):
-        return _from_config_file(path, insecure, f"endpoint={setting}")
-    return _from_address(setting, insecure)
+        return _from_config_file(path, insecure, f"endpoint={setting}", names)
+    return _from_address(setting, insecure, None, names)
 
 
 def means_embedded(setting: str, environ: Mapping[str, str]) -> bool:
@@ -122,32 +149,31 @@ def _embedded(environ: Mapping[str, str]) -> Endpoint:
     return endpoint_of(ensure_backend(environ=environ).running)
 
 
-def _from_environment(insecure: bool | None) -> Endpoint:
+def _from_environment(insecure: bool | None, names: SettingNames) -> Endpoint:
     from flytekit.configuration.internal import Platform
 
     wanted = Platform.INSECURE.read() if insecure is None else insecure
-    return _from_address(str(Platform.URL.read()), wanted, f"{_ADDRESS_VARIABLE} (endpoint=auto)")
+    return _from_address(str(Platform.URL.read()), wanted, f"{_ADDRESS_VARIABLE} (endpoint=auto)", names)
 
 
-def _from_address(address: str, insecure: bool | None, origin: str | None = None) -> Endpoint:
+def _from_address(address: str, insecure: bool | None, origin: str | None, names: SettingNames) -> Endpoint:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise ConfigError(
-            f"{origin or 'hydra.launcher.endpoint'}={address!r} is neither an address nor the path of a file.",
+            f"{origin or names.endpoint}={address!r} is neither an address nor the path of a file.",
             hint="give host:port, dns:///host, the path of a Flyte client config file, or embedded.",
         )
     plain = _LOOPBACK.fullmatch(match["host"]) is not None if insecure is None else insecure
     bare = address.removeprefix("dns:///")
     platform = replace(_platform(Path(os.devnull)), endpoint=bare, insecure=plain)
-    return _over_network(platform, address, origin or f"hydra.launcher.endpoint={address}")
+    return _over_network(platform, address, origin or f"{names.endpoint}={address}", names)
 
 
-def _from_config_file(path: Path, insecure: bool | None, origin: str) -> Endpoint:
+def _from_config_file(path: Path, insecure: bool | None, origin: str, names: SettingNames) -> Endpoint:
     if not path.is_file():
         raise ConfigError(
             f"The Flyte client config {path} ({origin}) does not exist.",
-            hint="correct the path (hydra.launcher.endpoint, or FLYTECTL_CONFIG), or set "
-            "hydra.launcher.endpoint=embedded.",
+            hint=f"correct the path ({names.endpoint}, or FLYTECTL_CONFIG), or set {names.endpoint}=embedded.",
         )
     try:
         platform = _platform(path)
@@ -159,11 +185,11 @@ def _from_config_file(path: Path, insecure: bool | None, origin: str) -> Endpoin
     if platform.endpoint == _UNNAMED:
         raise ConfigError(
             f"The Flyte client config {path} ({origin}) names no admin.endpoint.",
-            hint="add `admin: {endpoint: dns:///host}` to it, or set hydra.launcher.endpoint.",
+            hint=f"add `admin: {{endpoint: dns:///host}}` to it, or set {names.endpoint}.",
         )
     if insecure is not None:
         platform = replace(platform, insecure=insecure)
-    return _over_network(platform, platform.endpoint, f"{path} ({origin})")
+    return _over_network(platform, platform.endpoint, f"{path} ({origin})", names)
 
 
 def _platform(file: Path) -> PlatformConfig:
@@ -177,7 +203,7 @@ def _platform(file: Path) -> PlatformConfig:
     return replace(PlatformConfig.auto(parsed), endpoint=endpoint)
 
 
-def _over_network(platform: PlatformConfig, target: str, origin: str) -> Endpoint:
+def _over_network(platform: PlatformConfig, target: str, origin: str, names: SettingNames) -> Endpoint:
     scheme = "http" if platform.insecure else "https"
     console = platform.console_endpoint or f"{scheme}://{platform.endpoint}"
     return Endpoint(
@@ -187,4 +213,5 @@ def _over_network(platform: PlatformConfig, target: str, origin: str) -> Endpoin
         front_page=f"{console.rstrip('/').removesuffix('/console')}/console",
         origin=origin,
         platform=platform,
+        names=names,
     )

@@ -7,8 +7,10 @@ nothing twice. Literals are flytekit's; knows nothing of Hydra but a job's numbe
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from flyteidl.admin import common_pb2, execution_pb2
@@ -21,12 +23,16 @@ from flytekit.models.literals import LiteralMap
 from hydraflyte.errors import BackendRefusedError, ExecutionError, InputsError
 from hydraflyte.launcher import labels
 from hydraflyte.launcher.handles import execution_link
-from hydraflyte.launcher.inputs import REQUIRED, JobInputs, Parameter, optional_of
+from hydraflyte.launcher.inputs import REQUIRED, JobInputs, Parameter, describe, optional_of
 from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
 
 _LONGEST_STEM = 28
 """Execution names are cut off by nobody: 63 is the most, and pods' names add to them (Kubernetes allows 63 too)."""
+_LONGEST_VALUE = 60
+_PLAIN_TYPES = frozenset({str, int, float, bool, list, dict, datetime, date, timedelta})
+"""Of whose misfits flytekit speaks in terms of its own insides."""
+_CORRECT_THE_CONFIG = "change the value in the config or the parameter's type in the workflow."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +92,11 @@ def parameters_of(interface: Interface) -> tuple[Parameter, ...]:
     )
 
 
-def to_literals(inputs: JobInputs) -> literals_pb2.LiteralMap:
+def to_literals(inputs: JobInputs, *, hint: str = _CORRECT_THE_CONFIG) -> literals_pb2.LiteralMap:
     """Return the inputs as flytekit's literals.
+
+    Args:
+        hint: what the one who gave them can do about a value that does not fit.
 
     Raises:
         InputsError: flytekit cannot turn a value into a literal; names every such input.
@@ -100,14 +109,20 @@ def to_literals(inputs: JobInputs) -> literals_pb2.LiteralMap:
             converted: LiteralMap = TypeEngine.dict_to_literal_map(context, {name: value}, dict(inputs.types))
             literals.update(converted.to_flyte_idl().literals)
         except (TypeError, ValueError, AssertionError, KeyError, AttributeError) as error:
-            problems.append(f"{name} ({inputs.types[name]}): {str(error).strip() or type(error).__name__}")
+            problems.append(_misfit(name, value, inputs.types[name], error))
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise InputsError(
-            f"flytekit cannot send these inputs:\n{lines}",
-            hint="change the value in the config or the parameter's type in the workflow.",
-        )
+        raise InputsError(f"These inputs do not fit:\n{lines}", hint=hint)
     return literals_pb2.LiteralMap(literals=literals)
+
+
+def _misfit(name: str, value: Any, annotation: Any, error: Exception) -> str:  # Any: the user's own
+    """Return what is wrong with a value: flytekit's words, unless its plain type tells it better."""
+    wanted = typing.get_origin(annotation) or annotation
+    if wanted in _PLAIN_TYPES and not isinstance(value, wanted):
+        shown = repr(value) if len(repr(value)) <= _LONGEST_VALUE else f"{repr(value)[: _LONGEST_VALUE - 1]}…"
+        return f"{name} must be {describe(annotation)}, got {shown} ({type(value).__name__})"
+    return f"{name} ({describe(annotation)}): {str(error).strip() or type(error).__name__}"
 
 
 def from_literals(outputs: literals_pb2.LiteralMap, interface: Interface) -> Any:  # Any: the user's own values

@@ -59,7 +59,7 @@ class InputFiles:
         if self.client.endpoint.is_embedded:
             return  # its tasks are on this machine, too
         raise InputsError(
-            f"The input {name} is a folder of this machine, which tasks on {self.client.endpoint.target} cannot read.",
+            f"The input {name} is a folder of this machine, which tasks on {self.client.endpoint.place} cannot read.",
             hint="copy it to a store that the tasks can read, and give its address (s3://…, gs://…).",
         )
 

@@ -184,7 +184,7 @@ def _fit(value: Any, annotation: Any) -> Any:  # Any: user values and their anno
         return None if value is None else _fit(value, inner)
     if annotation in (DictConfig, ListConfig):
         if not isinstance(value, annotation):
-            raise TypeError(f"got {_describe(type(value))} {_plain(value)!r}")
+            raise TypeError(f"got {describe(type(value))} {_plain(value)!r}")
         return value
     if isinstance(value, str) and dataclasses.is_dataclass(annotation) and _is_path_like(annotation):
         return value  # a FlyteFile or FlyteDirectory, which flytekit makes of its address
@@ -236,7 +236,8 @@ def optional_of(annotation: Any) -> Any | None:  # Any: see Parameter.type
     return members[0] if has_none and len(members) == 1 else None
 
 
-def _describe(annotation: Any) -> str:  # Any: see Parameter.type
+def describe(annotation: Any) -> str:  # Any: see Parameter.type
+    """Return a type as people write it."""
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
@@ -263,13 +264,13 @@ def _misvalued(parameter: Parameter, path: str, error: Exception) -> str:
     where = path or parameter.name
     if where != parameter.name:
         return f"{where}: {_first_line(error)}{suffix}"
-    return f"{where}: {_describe(parameter.type)} cannot be made of it: {_first_line(error)}{suffix}"
+    return f"{where}: {describe(parameter.type)} cannot be made of it: {_first_line(error)}{suffix}"
 
 
 def _misfit(
     misnamed: Sequence[str], misvalued: Sequence[str], config: DictConfig, parameters: Sequence[Parameter]
 ) -> InputsError:
-    wanted = ", ".join(f"{parameter.name}: {_describe(parameter.type)}" for parameter in parameters) or "(none)"
+    wanted = ", ".join(f"{parameter.name}: {describe(parameter.type)}" for parameter in parameters) or "(none)"
     given = ", ".join(str(key) for key in config) or "(none)"
     lines = "\n".join(f"  - {problem}" for problem in (*misnamed, *misvalued))
     renaming = (

@@ -97,7 +97,7 @@ def _certificates(endpoint: Endpoint, platform: PlatformConfig) -> dict[str, grp
         raise BackendUnavailableError(
             f"No Flyte backend answers at {endpoint.target} ({endpoint.origin}): its certificate cannot be fetched, "
             f"{error or type(error).__name__}",
-            hint="tried with TLS; check hydra.launcher.endpoint, and admin.insecureSkipVerify in the client config.",
+            hint=f"tried with TLS; check {endpoint.names.endpoint}, and admin.insecureSkipVerify in the client config.",
         ) from error
     return {"credentials": fetched}
 

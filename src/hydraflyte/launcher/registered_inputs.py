@@ -56,7 +56,7 @@ def inputs_of_registered(
     sent = dict(values)
     if overrides:
         sent.update(_overridden(parameters, known, values, overrides))
-    given = to_literals(JobInputs(values=sent, types=types))
+    given = to_literals(JobInputs(values=sent, types=types), hint="give each input a value of the type that it has.")
     for name, literal in given.literals.items():
         inputs.literals[name].CopyFrom(literal)
     _refuse_missing(parameters, {*inputs.literals, *known})

@@ -355,35 +355,33 @@ def _as_our_own(error: grpc.RpcError, endpoint: Endpoint) -> HydraFlyteError:
     code = error.code()
     details = str(error.details() or "").strip()
     where = _where(endpoint)
+    backend = "The embedded backend" if endpoint.is_embedded else f"The Flyte backend at {where}"
     if code in _UNREACHABLE:
         return BackendUnavailableError(
             f"No Flyte backend answers at {where}: {code.name}, {details}", hint=_hint_unreachable(endpoint)
         )
     if code in _LOCKED_OUT:
         return BackendUnavailableError(
-            f"The Flyte backend at {where} does not let this user in: {code.name}, {details}",
+            f"{backend} does not let this user in: {code.name}, {details}",
             hint="ask whoever runs the backend what this user may do; the Flyte client config names the user.",
         )
     hint = "the text above is the backend's own answer."
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         hint = "pass large values as files (FlyteFile) instead of in the config, or have the backend's limit raised."
-    return BackendRefusedError(
-        f"The Flyte backend at {where} refused: {code.name}, {details}", hint=hint, code=code.name
-    )
+    return BackendRefusedError(f"{backend} refused: {code.name}, {details}", hint=hint, code=code.name)
 
 
 def _where(endpoint: Endpoint) -> str:
-    return f"{endpoint.target} ({endpoint.origin})"
+    return endpoint.place if endpoint.is_embedded else f"{endpoint.target} ({endpoint.origin})"
 
 
 def _hint_unreachable(endpoint: Endpoint) -> str:
     if endpoint.is_embedded:
         return "see `hydraflyte status` and `hydraflyte doctor`."
     transport = "plain text" if endpoint.insecure else "TLS"
-    return (
-        f"tried with {transport}; check hydra.launcher.endpoint and hydra.launcher.insecure, "
-        "or set hydra.launcher.endpoint=embedded."
-    )
+    names = endpoint.names
+    what = f"{names.endpoint} and {names.insecure}" if names.insecure else names.endpoint
+    return f"tried with {transport}; check {what}, or set {names.endpoint}=embedded."
 
 
 def _put(file: Upload, url: str, headers: dict[str, str], endpoint: Endpoint) -> None:
@@ -413,6 +411,6 @@ def _upload_failed(file: Upload, url: str, why: str, endpoint: Endpoint) -> Back
     place = urlsplit(url).netloc or url
     return BackendUnavailableError(
         f"The code bundle {file.path.name} cannot be uploaded to {place}: {why.strip()}",
-        hint=f"the address comes from the backend at {endpoint.target}; check that this machine reaches it "
+        hint=f"the address comes from the backend at {endpoint.place}; check that this machine reaches it "
         "and that it has space left.",
     )

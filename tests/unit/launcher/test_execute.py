@@ -113,8 +113,8 @@ def test_inputs_that_flytekit_cannot_send_are_all_named() -> None:
         to_literals(inputs)
 
     text = str(caught.value)
-    assert "lr (<class 'float'>)" in text
-    assert "epochs (<class 'int'>)" in text
+    assert "lr must be float, got 'fast' (str)" in text
+    assert "epochs must be int, got 1.5 (float)" in text
     assert "seed" not in text
 
 

@@ -31,6 +31,10 @@ _LONGEST_NAME = 1024
 _T = TypeVar("_T")
 
 
+class NoArchiveError(ArtifactError):
+    """A file that does not even begin as a tar file does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What an archive may hold at most."""
@@ -88,7 +92,8 @@ def opened(path: Path, limits: Limits | None = None) -> Iterator[Iterator[Member
     """Give the members of a tar file, gzipped or not, one after the other.
 
     Raises:
-        ArtifactError: the file cannot be read, is no tar file, is cut off, or holds what no package needs: members
+        NoArchiveError: the file is no tar file.
+        ArtifactError: the file cannot be read, is cut off, or holds what no package needs: members
             out of its folder, devices, hard links, the same name twice, or more than the limits.
     """
     limits = limits or Limits()
@@ -101,7 +106,7 @@ def opened(path: Path, limits: Limits | None = None) -> Iterator[Iterator[Member
         file.seek(0)
         with (
             _expanded(file, path, limits) if is_gzip else _as_it_is(file) as plain,
-            _guarded(partial(_tar, plain)) as archive,
+            _opened_tar(plain, path) as archive,
         ):
             yield _members(archive, limits)
 
@@ -193,6 +198,16 @@ def _expanded(file: IO[bytes], path: Path, limits: Limits) -> Iterator[IO[bytes]
             plain.write(chunk)
         plain.seek(0)
         yield plain
+
+
+def _opened_tar(file: IO[bytes], path: Path) -> tarfile.TarFile:
+    try:
+        return _tar(file)
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+        raise NoArchiveError(
+            f"{path} is no tar file, or damaged at its very beginning.",
+            hint="give another file, or copy this one again.",
+        ) from error
 
 
 def _tar(file: IO[bytes]) -> tarfile.TarFile:

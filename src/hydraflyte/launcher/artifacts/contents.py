@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hydraflyte.errors import ArtifactError
-from hydraflyte.launcher.artifacts.archive import Member, opened, write_archive
+from hydraflyte.launcher.artifacts.archive import Member, NoArchiveError, opened, write_archive
 from hydraflyte.launcher.artifacts.templates import from_file, is_entity_file, order_of, to_files
 from hydraflyte.launcher.register import SerializedEntity
 
@@ -120,7 +120,10 @@ def read_package(path: Path, scratch: Path) -> Artifact:
     Raises:
         ArtifactError: the file is damaged, of a later format, or none that ``deliver`` can take.
     """
-    contents = _contents(path, scratch)
+    try:
+        contents = _contents(path, scratch)
+    except NoArchiveError as error:
+        raise _unfit(path, "it is no tar file") from error
     if _MANIFEST not in contents:
         return _standard(path, contents)
     fields = _checked_format(path, contents[_MANIFEST])

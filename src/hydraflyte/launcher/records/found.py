@@ -106,7 +106,7 @@ def find_sweep(client: FlyteClient, place: Place, sweep_id: str) -> FoundSweep:
             jobs.setdefault(int(number), []).append(_read(execution))
     if not jobs:
         raise SweepError(
-            f"There is no sweep {sweep_id!r} in {place.project}/{place.domain} at {client.endpoint.target}.",
+            f"There is no sweep {sweep_id!r} in {place.project}/{place.domain} at {client.endpoint.place}.",
             hint="`hydraflyte sweeps list` shows those there are; sweeps belong to a project and a domain.",
         )
     in_order = {number: tuple(sorted(jobs[number], key=lambda each: each.round)) for number in sorted(jobs)}

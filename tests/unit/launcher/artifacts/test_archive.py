@@ -152,7 +152,7 @@ def test_an_archive_that_is_cut_off_says_so(tmp_path: Path, compressed: bool, sh
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x1f\x8b\x08hello", b"x" * 5000])
 def test_what_is_no_archive_at_all_is_refused(stored: Callable[[bytes], Path], content: bytes) -> None:
-    with pytest.raises(ArtifactError, match="no tar file, damaged, or cut off"):
+    with pytest.raises(ArtifactError, match="is no tar file"):
         read(stored(content))
 
 
