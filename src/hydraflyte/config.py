@@ -242,7 +242,7 @@ def _endpoint_problems(endpoint: str) -> Iterator[Problem]:
     meant = nearest(endpoint, ("auto", "embedded"))
     yield Problem(
         f"{PREFIX}.endpoint={endpoint!r} is neither auto, embedded, host:port, dns:///host nor a config file.",
-        f"did you mean {PREFIX}.endpoint={meant}?" if meant else f"for a host, add its port: {endpoint}:80.",
+        f"did you mean {PREFIX}.endpoint={meant}?" if meant else f"for a host, add its port: {endpoint}:443.",
     )
 
 

@@ -62,6 +62,7 @@ def test_a_first_launch_needs_no_network(tmp_path: Path) -> None:
     finally:
         subprocess.run(["hydraflyte", "down"], env={**os.environ, **environ}, capture_output=True, check=False)
 
+    assert result.stdout.startswith("started the embedded backend; it stays until `hydraflyte down` stops it\n")
     assert "job 0 [+x=3] SUCCEEDED" in result.stdout, result.stdout + result.stderr
     assert len((tmp_path / "notes.processes").read_text().split()) >= 2  # the launcher and the backend at least
     assert not notes.exists(), notes.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.hydra.programs import NO_YAML, write_program
 WITHOUT_LAUNCHER = NO_YAML.replace(
     'config_path=None, config_name="hydra/launcher/flyte"', 'config_path="conf", config_name="config"'
 )
+
+DRY_RUN = "hydra.launcher.dry_run=true"
 
 
 def hydraflyte(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +45,21 @@ def test_a_script_without_yaml_is_launched_too(tmp_path: Path) -> None:
 
     assert result.returncode == 0, result.stderr
     assert "job 0 [+x=3] SUCCEEDED" in result.stdout
+
+
+@pytest.mark.usefixtures("flyte_backend")
+def test_the_version_is_the_same_whichever_name_of_the_interpreter_is_used(tmp_path: Path) -> None:
+    write_program(tmp_path, NO_YAML)
+
+    plans = [
+        hydraflyte(tmp_path, "--python", str(Path(sys.executable).with_name(name)), "program.py", "+x=3", DRY_RUN)
+        for name in ("python", "python3")
+    ]
+
+    first, second = (re.search(r"^version: (\S+)", plan.stdout, re.MULTILINE) for plan in plans)
+    assert first
+    assert second
+    assert first[1] == second[1]
 
 
 def test_options_of_hydra_and_a_launcher_that_is_named_go_to_the_script_as_they_are(tmp_path: Path) -> None:

@@ -159,9 +159,10 @@ def _container_runtime(runtime: TaskRuntime, *, is_used: bool) -> Finding:
     try:
         found = find_runtime(runtime, os.environ)
     except BackendStartError as error:
-        return Finding(
-            subject=runtime.value, is_well=not is_used, text=error.message, hint=error.hint if is_used else ""
-        )
+        if is_used:
+            return Finding(subject=runtime.value, is_well=False, text=error.message, hint=error.hint)
+        text = f"installed, but of no use for tasks in containers; nothing needs it now ({error.message.rstrip('.')})"
+        return Finding(subject=runtime.value, is_well=True, text=text)
     text = f"{found} can run tasks: hydraflyte up --runtime {runtime.value}"
     if not found.limits_memory:
         text += "; but it cannot limit their memory for this user"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 
 from hydraflyte import __version__
@@ -34,7 +35,7 @@ def run_init(options: argparse.Namespace) -> int:
         return 0
     for file in files:
         print(f"  {file}")
-    print(f"\n$ cd {options.directory}\n$ python train.py -m model=small,large")
+    print(f"\n$ cd {shlex.quote(str(options.directory))}\n$ python train.py -m model=small,large")
     return 0
 
 

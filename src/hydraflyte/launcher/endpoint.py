@@ -60,6 +60,7 @@ class Endpoint:
         platform: settings of a Flyte client config (authentication, certificates); None for the embedded backend.
         token: lets the owner into the embedded backend's HTTP side; None where there is none.
         names: what the caller's settings are called.
+        was_started: the embedded backend did not run before.
     """
 
     target: str
@@ -72,6 +73,7 @@ class Endpoint:
     platform: PlatformConfig | None = None
     token: str | None = field(default=None, repr=False)
     names: SettingNames = IN_CONFIG
+    was_started: bool = False
 
     @property
     def place(self) -> str:
@@ -146,7 +148,8 @@ def endpoint_of(backend: RunningBackend) -> Endpoint:
 def _embedded(environ: Mapping[str, str]) -> Endpoint:
     from hydraflyte.embedded import ensure_backend
 
-    return endpoint_of(ensure_backend(environ=environ).running)
+    backend = ensure_backend(environ=environ)
+    return replace(endpoint_of(backend.running), was_started=backend.started)
 
 
 def _from_environment(insecure: bool | None, names: SettingNames) -> Endpoint:

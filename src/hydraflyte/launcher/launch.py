@@ -108,6 +108,8 @@ def _launch_remotely(
         launch = Launch(request=request, settings=settings, jobs=jobs, source=source, report=report)
         prepared = None if launch.names_a_version else prepare(launch)
         client = connected.result()
+    if client.endpoint.was_started:
+        report.line("started the embedded backend; it stays until `hydraflyte down` stops it")
     try:
         notifications = job_notifications(settings.notifications, client.endpoint)
         found = find_given(client, launch)

@@ -255,7 +255,13 @@ def _launch_plan(prepared: Prepared, version: str) -> identifier_pb2.Identifier:
 
 def container_environment(is_embedded: bool) -> dict[str, str]:
     """Return the variables of every task: on this machine, tasks run in the interpreter that launched them."""
-    return {PYTHON_VARIABLE: sys.executable} if is_embedded else {}
+    return {PYTHON_VARIABLE: _one_name_of(Path(sys.executable))} if is_embedded else {}
+
+
+def _one_name_of(interpreter: Path) -> str:
+    """Return one of an interpreter's names beside each other (python, python3 …), always the same: it is registered."""
+    names = (interpreter.with_name(name) for name in ("python", "python3"))
+    return str(next((name for name in names if name.exists() and name.samefile(interpreter)), interpreter))
 
 
 def content_key_of(images: Images, environment: Mapping[str, str], defaults: literals_pb2.LiteralMap) -> str:

@@ -54,7 +54,7 @@ def _problems(schema: type, values: Mapping[Any, Any], path: str) -> Iterator[Pr
     known = tuple(field.name for field in dataclasses.fields(schema))
     for key, value in values.items():
         if key not in known:
-            yield _no_such_key(str(key), known, path)
+            yield _no_such_key(str(key), schema, path)
             continue
         hint = hints[key]
         inner = typing.get_args(hint)[0] if typing.get_origin(hint) is list else None
@@ -99,10 +99,19 @@ def _value_problems(
             yield Problem(f"{path}.{key}: {_first_line(error)}", "correct the value; see the config keys.")
 
 
-def _no_such_key(key: str, known: tuple[str, ...], path: str) -> Problem:
-    meant = nearest(key, known)
+def _no_such_key(key: str, schema: type, path: str) -> Problem:
+    known = tuple(field.name for field in dataclasses.fields(schema))
+    meant = _deeper_key(key, schema) or nearest(key, known)
     hint = f"did you mean {path}.{meant}?" if meant else f"its keys are {', '.join(known)}."
     return Problem(f"{path} has no key {key!r}.", hint)
+
+
+def _deeper_key(key: str, schema: type) -> str | None:
+    """Return where a key of this name is one level deeper, or None."""
+    for name, hint in typing.get_type_hints(schema).items():
+        if dataclasses.is_dataclass(hint) and key in {field.name for field in dataclasses.fields(hint)}:
+            return f"{name}.{key}"
+    return None
 
 
 def _choice_problems(choices: type[Enum], value: Any, path: str) -> Iterator[Problem]:  # Any: what the user wrote

@@ -239,6 +239,14 @@ def every_key(schema: type = LauncherConfig, path: tuple[str, ...] = ()) -> list
     return keys
 
 
+@pytest.mark.parametrize("key", ["project", "domain", "version", "cron_schedule"])
+def test_a_key_that_belongs_one_level_deeper_is_named_there(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_settings(OmegaConf.create({"hydra": {"launcher": {key: "x"}}}))
+
+    assert caught.value.hint == f"did you mean hydra.launcher.workflow.{key}?"
+
+
 @pytest.mark.parametrize("path", every_key(), ids=".".join)
 def test_every_key_is_named_when_its_last_letter_is_doubled(path: tuple[str, ...]) -> None:
     *above, key = path
