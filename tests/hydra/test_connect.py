@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flyteidl.admin import execution_pb2
+from flyteidl.core import identifier_pb2
+from flytekit.models.core.identifier import WorkflowExecutionIdentifier
 from tests.hydra.programs import run_program, write_program
 
 import hydraflyte
@@ -140,7 +142,10 @@ def test_waiting_can_end_before_the_execution_does(client: Client) -> None:
     with pytest.raises(StillRunningError, match=r"has not ended within 0\.2 s"):
         client.wait(execution, timeout_s=0.2)
 
-    client.remote.terminate(client.remote.fetch_execution(name=execution.name), "seen enough")
+    where = identifier_pb2.WorkflowExecutionIdentifier(
+        project=execution.project, domain=execution.domain, name=execution.name
+    )
+    client.remote.client.terminate_execution(WorkflowExecutionIdentifier.from_flyte_idl(where), "seen enough")
     with pytest.raises(ExecutionFailedError, match="ended ABORTED: seen enough"):
         client.wait(execution)
 
