@@ -497,6 +497,16 @@ def test_uncommitted_code_is_not_delivered_where_only_committed_code_goes(packag
     assert "this package has other code: train.py" in refused.stderr
 
 
+def test_a_package_is_not_written_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    write_project(tmp_path)
+
+    refused = here("package", str(tmp_path / "train.py"), "-o", str(tmp_path / "dits" / "x.artifact"))
+
+    assert refused.returncode == 1
+    assert f"cannot be written: there is no folder {tmp_path / 'dits'}." in refused.stderr
+    assert not (tmp_path / "dits").exists()
+
+
 def test_a_sweep_is_no_package(tmp_path: Path) -> None:
     write_project(tmp_path)
 

@@ -184,15 +184,16 @@ def test_an_arm_that_fails_and_a_plan_without_code_are_seen_before_anything_runs
 
     assert result.returncode == 0, result.stdout + result.stderr
     for name in (
-        "PythonFunctionTask helpers.hidden",
-        "PythonFunctionTask helpers.in_a_class",
-        "PythonFunctionTask table.of_a_table",
-        "PythonFunctionTask plugins.late.late",
-        "PythonFunctionTask shared.steps.from_the_workspace",
-        "ArrayNodeMapTask train.map_tripled",
-        f"LaunchPlan nightly-{tmp_path.name}",
+        "task helpers.hidden",
+        "task helpers.in_a_class",
+        "task table.of_a_table",
+        "task plugins.late.late",
+        "task shared.steps.from_the_workspace",
+        "task train.map_tripled",
+        f"launch plan nightly-{tmp_path.name}",
     ):
         assert name in result.stdout
+    assert "entities: 14\n" in result.stdout
     assert "shared/rates.json (11 bytes)" in result.stdout
 
 
@@ -231,8 +232,8 @@ def test_an_eager_tasks_tasks_are_found_in_other_modules(tmp_path: Path) -> None
     result = launch(root, "+x=2", "hydra.launcher.dry_run=true")
 
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "PythonFunctionTask helpers.hidden" in result.stdout
-    assert "PythonFunctionTask helpers.in_a_class" in result.stdout
+    assert "task helpers.hidden" in result.stdout
+    assert "task helpers.in_a_class" in result.stdout
 
 
 IN_ANOTHER_MODULE = """

@@ -153,7 +153,8 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(program: Path) -> None:
     result = run_program(program, "-m", "+x=1,3", "hydra.launcher.dry_run=true")
 
     assert "dry run: nothing is built, sent or started" in result.stdout
-    assert "PythonFunctionTask program.square" in result.stdout
+    entities = "task program.square", "workflow program.squares", "launch plan program.squares"
+    assert "entities: 3\n  {}\n  {}\n  {}\n".format(*entities) in result.stdout
     assert "program.py" in result.stdout
     assert "x = 3.0" in result.stdout
     assert executions_in(result.stdout) == []

@@ -253,6 +253,7 @@ def test_without_waiting_a_sweep_is_followed_and_read_from_another_terminal(prog
     shutil.rmtree(program.parent)  # neither code nor manifest are needed, as on another machine
 
     attached = sweeps("attach", sweep_id)
+    again = sweeps("attach", sweep_id)
     shown = sweeps_json("show", sweep_id)
     listed = sweeps_json("list")
     results = sweeps("results", sweep_id)
@@ -260,6 +261,8 @@ def test_without_waiting_a_sweep_is_followed_and_read_from_another_terminal(prog
     assert f"follow it: hydraflyte sweeps attach {sweep_id}" in launched.stdout
     assert attached.returncode == 0, attached.stderr
     assert f"sweep {sweep_id}: 2 SUCCEEDED" in attached.stdout
+    assert again.stdout.count(f"sweep {sweep_id}: 2 SUCCEEDED") == 1
+    assert re.search(r"^\|0 +\| \+x=1 +\| SUCCEEDED +\| [\d.]+ s +\| .*1\.0", again.stdout, re.M), again.stdout
     assert [(job["job"], job["overrides"], job["phase"]) for job in shown["jobs_list"]] == [
         (0, "+x=1", "SUCCEEDED"),
         (1, "+x=2", "SUCCEEDED"),

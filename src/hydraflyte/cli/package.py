@@ -45,6 +45,11 @@ def run_package(options: argparse.Namespace) -> int:
     if not Path(options.script).is_file():
         raise ConfigError(f"There is no script {options.script}.", hint="give the path of a Hydra program.")
     output = Path(os.path.abspath(options.output))
+    if not output.parent.is_dir():
+        raise ConfigError(
+            f"{options.output} cannot be written: there is no folder {output.parent}.",
+            hint=f"correct the path, or `mkdir -p {output.parent}`.",
+        )
     ended = _run_script(options, output)
     if ended.returncode != 0:
         raise PackagingError(

@@ -108,22 +108,23 @@ def run_show(options: argparse.Namespace) -> int:
 
 
 def run_attach(options: argparse.Namespace) -> int:
-    """Follow a sweep until none of its jobs is under way; print each as it ends."""
+    """Follow a sweep until none of its jobs is under way; print each as it ends, and at last a launch's table."""
+    from hydraflyte.launcher.records.found import find_sweep
     from hydraflyte.launcher.sweeps.attaching import follow
 
     with client_of(options) as client:
         sweep = _find(client, options)
-        if not options.json:
+        if not options.json and not all(each.has_ended for each in sweep.currents().values()):
             print(f"sweep {sweep.sweep_id}: {_phases_text(sweep.phases())}", flush=True)
         for outcome in follow(client, sweep):
             if not options.json:
                 error = "" if outcome.error is None else f": {outcome.error.message.splitlines()[0]}"
                 print(f"job {outcome.number} {outcome.phase}{error}", flush=True)
-        sweep = _find(client, options)
-    if options.json:
-        print_json(_sweep_facts(sweep))
-    else:
-        print(f"sweep {sweep.sweep_id}: {_phases_text(sweep.phases())}")
+        sweep = find_sweep(client, sweep.place, sweep.sweep_id)
+        if options.json:
+            print_json(_sweep_facts(sweep))
+        else:
+            _print_end(client, sweep)
     return 0 if all(execution.has_succeeded for execution in sweep.currents().values()) else 1
 
 
@@ -195,6 +196,20 @@ def _find(client: GrpcFlyteClient, options: argparse.Namespace) -> FoundSweep:
     if sweep_id == "last":
         sweep_id = next(newest_sweeps(client, place), "last")
     return find_sweep(client, place, sweep_id)
+
+
+def _print_end(client: GrpcFlyteClient, sweep: FoundSweep) -> None:
+    from hydraflyte.launcher.report import SweepReport
+
+    rows = _at_once(lambda item: _row(client, *item), list(sweep.currents().items()))
+    report = SweepReport([(row.number, row.overrides) for row in rows], stream=sys.stdout)
+    for row in rows:
+        report.found(row)
+    print(f"sweep {sweep.sweep_id}: {_phases_text(sweep.phases())}", flush=True)
+    report.summary(client.endpoint)
+    for row in rows:
+        if row.error:
+            print(f"job {row.number}: {row.error}")
 
 
 def _at_once(work: Any, items: Sequence[Any]) -> list[Any]:  # Any: whatever the work takes and gives

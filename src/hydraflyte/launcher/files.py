@@ -332,6 +332,16 @@ def _check_size(found: Mapping[str, _Found], limit_bytes: int) -> None:
     )
 
 
+def size_text(size_bytes: int) -> str:
+    """Return a size in words; what is smaller than a kB is told in bytes.
+
+    Example:
+        >>> size_text(87), size_text(3000)
+        ('87 bytes', '3 kB')
+    """
+    return f"{size_bytes} bytes" if size_bytes < 1024 else f"{size_bytes / 1024:.0f} kB"
+
+
 def _megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1024 / 1024:.1f} MB"
 

@@ -47,7 +47,7 @@ from hydraflyte.launcher.preparation import Launch, find_given, fit_all, is_othe
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.provenance import annotations_of_code
 from hydraflyte.launcher.publication import container_environment, content_key_of, ensure_registered
-from hydraflyte.launcher.register import Registration
+from hydraflyte.launcher.register import Registration, RegistrationPlan, serialize
 from hydraflyte.launcher.remote import FlyteClient, GrpcFlyteClient
 from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.schedules import fire_times_text, schedule_of, schedule_text
@@ -184,7 +184,7 @@ def _plan_only(
             "workflow": f"{source.workflow.name} in {workflow.project}/{workflow.domain}",
             "version": f"{version.text} ({version.reason})",
             "images": _image_facts(settings, source, files, is_embedded),
-            "entities": [f"{type(entity).__name__} {entity.name}" for entity in source.entities],
+            "entities": _entity_facts(settings, source, version.text),
             "code bundle": [f"{file.name} ({file.size_bytes} bytes)" for file in files.files],
             "left out": [path.name for path in files.ignored],
             "settings of tasks": [f"job {number}: {text}" for number, text in settings_of_tasks.items() if text],
@@ -203,6 +203,22 @@ def _image_facts(settings: LauncherConfig, source: WorkflowSource, files: FileSe
         around = Surroundings(root=source.source_root, files=files, environment=os.environ)
         lines |= {wish.name: wish.text() for wish in wishes(settings, around)}
     return list(lines.values())
+
+
+def _entity_facts(settings: LauncherConfig, source: WorkflowSource, version: str) -> list[str]:
+    """Return what would be registered, launch plans included: only serialising tells."""
+    images = images_as_they_are(settings)
+    plan = RegistrationPlan(
+        project=settings.workflow.project,
+        domain=settings.workflow.domain,
+        version=version,
+        image=images.default,
+        named_images=images.named,
+        environment={},
+        bundle_uri=None,
+        key="",
+    )
+    return [f"{each.kind} {each.identifier.name}" for each in serialize(source.workflow, source.entities, plan)]
 
 
 def _schedule_facts(schedule: schedule_pb2.Schedule) -> str:

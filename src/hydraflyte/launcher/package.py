@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from hydraflyte.errors import PackagingError
-from hydraflyte.launcher.files import BundledFile, FileSet, collect_files, read_chunks
+from hydraflyte.launcher.files import BundledFile, FileSet, collect_files, read_chunks, size_text
 from hydraflyte.launcher.proof import TaskLoad, prove_importable
 
 __all__ = [
@@ -54,6 +54,12 @@ class CodeBundle:
     def ignored_count(self) -> int:
         """How many files and directories were left out; a directory counts once."""
         return len(self.files.ignored)
+
+    @property
+    def text(self) -> str:
+        """How much is in it, in words."""
+        files = "1 file" if self.file_count == 1 else f"{self.file_count} files"
+        return f"{files}, {size_text(self.size_bytes)}, {self.ignored_count} left out"
 
     @property
     def biggest(self) -> tuple[BundledFile, ...]:

@@ -23,6 +23,7 @@ from flytekit.core.python_auto_container import PythonAutoContainerTask
 from hydraflyte.config import LauncherConfig, WorkflowConfig, nearest
 from hydraflyte.errors import ConfigError, VersionTakenError
 from hydraflyte.launcher.discover import WorkflowSource
+from hydraflyte.launcher.files import size_text
 from hydraflyte.launcher.images.builders import builders_for
 from hydraflyte.launcher.images.choice import (
     Images,
@@ -239,9 +240,8 @@ def _send_code(client: FlyteClient, prepared: Prepared, files: FileSet) -> str:
     workflow = prepared.settings.workflow
     with tempfile.TemporaryDirectory(prefix="hydraflyte-bundle-") as scratch:
         bundle = build_bundle(files, Path(scratch))
-        counts = f"{bundle.file_count} files, {bundle.size_bytes / 1024:.0f} kB, {bundle.ignored_count} left out"
-        biggest = ", ".join(f"{file.name} ({file.size_bytes / 1024:.0f} kB)" for file in bundle.biggest[:_SHOWN])
-        prepared.report.line(f"code bundle: {counts}; the biggest: {biggest}")
+        biggest = ", ".join(f"{file.name} ({size_text(file.size_bytes)})" for file in bundle.biggest[:_SHOWN])
+        prepared.report.line(f"code bundle: {bundle.text}; the biggest: {biggest}")
         prove_importable(bundle, prepared.source.modules, sys.executable, loads=prepared.source.loads)
         file = Upload(path=bundle.path, digest_md5=bundle.digest_md5)
         return client.upload(workflow.project, workflow.domain, file)

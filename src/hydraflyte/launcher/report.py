@@ -24,6 +24,7 @@ from rich.text import Text
 
 from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import Submission
+from hydraflyte.launcher.records.results import ResultRow
 from hydraflyte.launcher.tracebacks import last_line
 from hydraflyte.launcher.wait import NOT_STARTED, Outcome
 
@@ -163,6 +164,17 @@ class SweepReport:
             self.line(f"{head}{outcome.phase}: {outcome.error.message}")
         else:
             self.line(f"{head}{outcome.phase}{took}\n{outcome.error}")
+
+    def found(self, result: ResultRow) -> None:
+        """Take up what the backend knows of a job that is not followed, without a line of its own."""
+        outputs = dict(result.outputs)
+        output = next(iter(outputs.values())) if len(outputs) == 1 else outputs
+        with self._lock:
+            row = self._rows[result.number]
+            row.phase, row.duration = result.phase, result.duration
+            row.link, row.execution = result.link, result.execution
+            if outputs:
+                row.output, row.rounded_output = _shortened(output), _shortened(_rounded(output))
 
     def brief(self, outcome: Outcome) -> str | None:
         """Return how a job failed in one line, if ``ended`` has shown the whole of it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hydraflyte.errors import PackagingError
-from hydraflyte.launcher.files import FileSet, SourceTree, collect_files
+from hydraflyte.launcher.files import FileSet, SourceTree, collect_files, size_text
 
 
 def write(root: Path, *names: str, **texts: str) -> Path:
@@ -313,3 +313,8 @@ def test_a_tree_over_the_limit_is_refused_before_anything_is_read(tmp_path):
         collect(tmp_path)
 
     assert ".flyteignore" in caught.value.hint
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1 kB"), (10_240, "10 kB")])
+def test_small_sizes_are_told_in_bytes(size: int, text: str) -> None:
+    assert size_text(size) == text

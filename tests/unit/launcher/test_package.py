@@ -55,6 +55,7 @@ def test_the_bytes_are_the_ones_that_every_release_must_make(tmp_path):
     bundle = bundle_of(tmp_path / "root", tmp_path / "out")
 
     assert bundle.digest_md5.hex() == "4741fee849329567f87353c3117b2e38"
+    assert bundle.text == "1 file, 10 kB, 0 left out"
 
 
 def test_the_digest_is_that_of_the_file_as_uploaded(tmp_path):

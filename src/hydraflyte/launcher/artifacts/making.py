@@ -35,6 +35,7 @@ from hydraflyte.launcher.artifacts.schema import inputs_schema, schema_of
 from hydraflyte.launcher.artifacts.templates import CODE_MARK
 from hydraflyte.launcher.defaults import default_inputs, fitting_inputs
 from hydraflyte.launcher.execute import parameters_of
+from hydraflyte.launcher.files import size_text
 from hydraflyte.launcher.inputs import SETTINGS_KEY, WHOLE_CONFIG_NAMES, Parameter, fit_inputs
 from hydraflyte.launcher.jobs import Job, hydra_config_of, sweeper_of
 from hydraflyte.launcher.package import FileSet, build_bundle, collect_files, prove_importable
@@ -73,7 +74,7 @@ def make_package(launch: Launch, path: Path) -> None:
         report.line(f"version {manifest.version} ({manifest.reason})")
     report.line(f"packaged {manifest.workflow}: {len(artifact.entities)} entities")
     _say_what_is_left_out(launch, job)
-    report.line(f"{path} ({path.stat().st_size / 1024:.0f} kB, sha256 {digest})")
+    report.line(f"{path} ({size_text(path.stat().st_size)}, sha256 {digest})")
 
 
 def _only_job(launch: Launch) -> Job:
@@ -96,8 +97,7 @@ def _artifact(launch: Launch, job: Job, path: Path, scratch: Path) -> Artifact:
     images = images_of(launch, files, is_embedded=True)  # whoever delivers it has no say in them
     version = _version(launch, files, content_key_of(images, {}, defaults), is_changed=bool(job.overrides))
     bundle = build_bundle(files, scratch)
-    counts = f"{bundle.file_count} files, {bundle.size_bytes / 1024:.0f} kB, {bundle.ignored_count} left out"
-    launch.report.line(f"code bundle: {counts}")
+    launch.report.line(f"code bundle: {bundle.text}")
     prove_importable(bundle, source.modules, sys.executable, loads=source.loads)
     lock_file = find_lock_file(source.source_root)
     plan = RegistrationPlan(
