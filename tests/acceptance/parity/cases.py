@@ -19,6 +19,7 @@ from flytekit.core.base_task import PythonTask
 from flytekit.core.workflow import WorkflowBase
 from flytekit.types.directory import FlyteDirectory
 from flytekit.types.file import FlyteFile
+from flytekit.types.iterator.json_iterator import JSONIterator
 from flytekit.types.schema import FlyteSchema
 
 
@@ -99,6 +100,9 @@ def plain(value: Any) -> Any:
 
 
 def _plain_of_library(value: Any) -> Any:
+    if isinstance(value, JSONIterator):
+        with value._reader._fp:  # which flytekit opens and leaves open
+            return list(value)
     if hasattr(value, "model_dump"):  # pydantic
         return plain(value.model_dump())
     if hasattr(value, "to_pydict"):  # pyarrow

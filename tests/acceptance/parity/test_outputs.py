@@ -1,6 +1,7 @@
 """Every case of the table, in process and on the backend: the same outputs, or the same failure, as written down."""
 
 import asyncio
+import gc
 import inspect
 
 import pytest
@@ -15,6 +16,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The '__version__' attribute:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files_that_flytekit_leaves_open():
+    yield
+    gc.collect()  # here, where the warning is expected, and not in whichever test comes next
 
 
 def by_name(cases):

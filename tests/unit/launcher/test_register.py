@@ -11,6 +11,7 @@ import pytest
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from flytekit import ImageSpec, map_task, task, workflow
+from flytekit.core.context_manager import FlyteEntities
 from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
 from hydraflyte.errors import RegistrationError
@@ -43,6 +44,8 @@ def outer(x: int = 1) -> int:
     return increment(x=twice(x=x))
 
 
+_shared_entities = len(FlyteEntities.entities)
+
 described = ImageSpec(name="described", registry="localhost:1", packages=["numpy"])
 """At a registry that nobody serves: whoever asks it gets no answer."""
 
@@ -64,6 +67,9 @@ each = map_task(each_in_an_image)
 def with_images(x: int = 1) -> int:
     each(x=[x])
     return in_an_image(x=x)
+
+
+del FlyteEntities.entities[_shared_entities:]  # else flytekit asks for their image whenever any test registers anything
 
 
 def plan(*, image: str | None = None, key: str = "key-1", version: str = "v1") -> RegistrationPlan:
