@@ -2,6 +2,7 @@
 
 import asyncio
 import doctest
+import time
 from datetime import datetime, timedelta, timezone
 
 import grpc
@@ -217,6 +218,17 @@ def move_anchors_to_seven(connection):
 
 
 @pytest.fixture
+def wait_until_stuck(plane):
+    def wait():
+        deadline = time.monotonic() + 10
+        while not plane.executor.running:
+            assert time.monotonic() < deadline, "no attempt was begun"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture
 def wait_until_all_ended(plane, admin):
     def wait():
         everything = ResourceListRequest(id={"project": "flytesnacks", "domain": "development"}, limit=100)
@@ -267,12 +279,13 @@ def test_the_time_argument_is_bound_to_the_fire_time(scheduled, register, admin,
 
 
 def test_a_fire_time_is_skipped_while_as_many_executions_are_open_as_may(
-    scheduled, plan, begun, plane, wait_until_all_ended
+    scheduled, plan, begun, plane, wait_until_stuck, wait_until_all_ended
 ):
     plan(concurrency_policy={"max": 1, "behavior": "CONCURRENCY_LIMIT_BEHAVIOR_SKIP"})
     plane.executor.stuck.add("double")
     scheduled.look_at("01 13:00:00")
     scheduled.look_at("01 14:00:00")
+    wait_until_stuck()
     plane.do(plane.executor.finish)
     wait_until_all_ended()
 
