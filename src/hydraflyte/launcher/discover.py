@@ -7,7 +7,7 @@ arguments and the source root come from one decision. The user's script is never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, MappingProxyType
 from typing import Any
@@ -60,16 +60,6 @@ class WorkflowSource:
     loads: tuple[TaskLoad, ...]
     extra_modules: Mapping[str, Path]
     chosen_files: tuple[Path, ...] | None
-
-    def including(self, paths: Iterable[Path]) -> WorkflowSource:
-        """Return the source with ``paths`` among the chosen files; Hydra's config directory, for example.
-
-        Paths outside the root are passed over. Nothing changes where the whole tree is taken anyway.
-        """
-        if self.chosen_files is None:
-            return self
-        below = {path for path in paths if path.is_relative_to(self.source_root) and path != self.source_root}
-        return replace(self, chosen_files=tuple(sorted({*self.chosen_files, *below})))
 
 
 def discover(task_function: Callable[..., object], *, workflow_name: str | None = None) -> WorkflowSource:

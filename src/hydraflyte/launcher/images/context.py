@@ -18,7 +18,7 @@ from hydraflyte.errors import ImageError
 from hydraflyte.launcher.files import BundledFile, FileSet, read_chunks
 from hydraflyte.launcher.ignore import IgnoreRules, structural_rule
 from hydraflyte.launcher.images.dockerignore import DockerIgnore, read_docker_ignore
-from hydraflyte.launcher.images.registry.client import cannot_write
+from hydraflyte.launcher.images.layers import cannot_write
 
 _NEVER_WANTED = frozenset({
     ".git", ".hg", ".svn", ".jj", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache",

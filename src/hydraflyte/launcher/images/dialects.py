@@ -6,7 +6,7 @@ of arguments out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,8 +190,3 @@ DIALECTS: tuple[Dialect, ...] = (
     ),
 )
 """In the order in which ``auto`` tries them."""
-
-
-def dialect_names(dialects: Sequence[Dialect] = DIALECTS) -> tuple[str, ...]:
-    """Return the names, in the order in which they are tried."""
-    return tuple(dialect.name for dialect in dialects)

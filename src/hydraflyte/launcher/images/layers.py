@@ -11,6 +11,7 @@ import io
 import os
 import struct
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from pathlib import Path
 
 from hydraflyte.errors import ImageError
 from hydraflyte.launcher.files import BundledFile, FileSet, read_chunks
-from hydraflyte.launcher.images.registry.client import cannot_write
 
 _LEVEL = 6
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system
@@ -182,4 +182,13 @@ def _changed(path: Path) -> ImageError:
     return ImageError(
         f"{path} changed while the image's layer was made.",
         hint="Run the command again; if a running program writes this file, add it to .flyteignore.",
+    )
+
+
+def cannot_write(path: Path, error: OSError) -> ImageError:
+    """Return the error for a file of ours that cannot be written, such as on a full disk."""
+    folder = os.fspath(path.parent)
+    return ImageError(
+        f"{path} cannot be written: {error.strerror or error}.",
+        hint=f"Free some space in {folder}, or set TMPDIR (now {tempfile.gettempdir()}) to a folder with more.",
     )

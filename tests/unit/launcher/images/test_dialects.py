@@ -34,7 +34,7 @@ def test_the_examples_in_the_docstrings_hold():
 
 
 def test_the_order_of_the_table_is_the_order_in_which_auto_tries():
-    assert dialects.dialect_names() == ("docker-buildx", "podman", "buildah", "docker")
+    assert tuple(dialect.name for dialect in dialects.DIALECTS) == ("docker-buildx", "podman", "buildah", "docker")
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -213,19 +212,6 @@ class Registry:
         if actual != digest or received != size_bytes:
             raise not_what_it_says(f"A blob of {self.name.repository} ({received} bytes)", digest, actual)
 
-    def fetch_blob(self, blob: Descriptor, into: Path) -> None:
-        """Write a checked blob to a file.
-
-        Raises:
-            ImageError: it cannot be read, or the file cannot be written.
-        """
-        try:
-            with open(into, "wb") as file:
-                for piece in self.blob_chunks(blob.digest, blob.size_bytes):
-                    file.write(piece)
-        except OSError as error:
-            raise cannot_write(into, error) from error
-
     def _blob_ask(self, digest: str) -> Ask:
         return Ask(
             method="GET",
@@ -327,15 +313,6 @@ class _Chunks:
         taken = self._pending if size < 0 else self._pending[:size]
         self._pending = self._pending[len(taken) :]
         return taken
-
-
-def cannot_write(path: Path, error: OSError) -> ImageError:
-    """Return the error for a file of ours that cannot be written, such as on a full disk."""
-    folder = os.fspath(path.parent)
-    return ImageError(
-        f"{path} cannot be written: {error.strerror or error}.",
-        hint=f"Free some space in {folder}, or set TMPDIR (now {tempfile.gettempdir()}) to a folder with more.",
-    )
 
 
 def _body(content: bytes) -> Body:
