@@ -86,6 +86,12 @@ def main(cfg: DictConfig) -> None:
 if __name__ == "__main__":
     main()
 """
+SETTINGS = (
+    "+flyte.tasks.scaled.cpu=500m",
+    "+flyte.tasks.described.env.GREETING=hello",
+    'hydra.launcher.workflow.cron_schedule="30 2 * * *"',
+    "hydra.launcher.notifications=[{type: email, recipients: [a@example.invalid], phases: [failed]}]",
+)
 CONFIG = "defaults: [_self_, {override hydra/launcher: flyte}]\nname: first\n"
 
 
@@ -165,7 +171,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     inside.write_bytes(b"an earlier package, which is no part of the next one")
     done("package", "clone/train.py", "-o", str(inside), cwd=clone.parent)
     inside.rename(place / "again.artifact")
-    done("package", "train.py", "name=second", "-o", "../changed.artifact", cwd=project)
+    done("package", "train.py", "name=second", *SETTINGS, "-o", "../changed.artifact", cwd=project)
     write_standard(place / "flyte-package.tgz", read_package(place / "a.artifact", place))
 
     assert git(project, "status", "--porcelain") == ""  # packaging leaves nothing behind
@@ -314,6 +320,41 @@ def test_overrides_of_the_packaging_are_the_defaults_of_another_version(
         assert client.results(execution) == {"o0": "second: 0.0"}
 
 
+def test_settings_and_notifications_of_the_packaging_are_registered_with_it(
+    packages: Packages, other_backend: RunningBackend
+) -> None:
+    delivered(packages.changed, "--home", other_backend.home, "--version", "set")
+
+    found = registered(other_backend, "flytesnacks", "development", "set")
+    assert [pair.key for pair in found["1 train.described"].closure.compiled_task.template.container.env] == [
+        "GREETING"
+    ]
+    whole = found["2 train.whole"].closure.compiled_workflow
+    for workflow in (found["2 train.inner"].closure.compiled_workflow.primary, whole.sub_workflows[0]):
+        (node,) = (node for node in workflow.template.nodes if node.HasField("task_node"))
+        assert node.task_node.overrides.resources.limits[0].value == "500m"
+        assert node.task_node.reference_id.version == "set"
+    (notification,) = found["3 train.whole"].spec.entity_metadata.notifications
+    assert list(notification.email.recipients_email) == ["a@example.invalid"]
+    with hydraflyte.connect(other_backend.config) as client:
+        execution = client.execute("train.whole", inputs={"count": 1}, version="set")
+        assert client.results(execution) == {"o0": "second: 0.0"}
+
+
+def test_its_schedule_starts_when_whoever_delivers_says_so(packages: Packages, other_backend: RunningBackend) -> None:
+    where = ("--home", other_backend.home, "--version", "scheduled")
+
+    resting = json.loads(delivered(packages.changed, *where, "--json"))["schedules"]
+    active = json.loads(delivered(packages.changed, *where, "--activate", "--json"))["schedules"]
+    replaced = json.loads(delivered(packages.artifact, *where[:2], "--activate", "--json"))
+
+    assert [(each["name"], each["schedule"], each["state"]) for each in resting + active] == [
+        ("train.whole.schedule", "cron 30 2 * * *", "inactive"),
+        ("train.whole.schedule", "cron 30 2 * * *", "active"),
+    ]
+    assert (replaced["schedules"], replaced["deactivated"]) == ([], ["train.whole.schedule"])
+
+
 class _Interrupted(GrpcFlyteClient):
     """A connection that breaks after some entities have been created."""
 
@@ -358,7 +399,7 @@ def test_a_version_that_is_taken_shows_the_difference_and_the_way_out(
     refused = here("deliver", str(packages.changed), *where)
 
     assert refused.returncode == 1
-    assert "train.whole is already registered as version taken with other content" in refused.stderr
+    assert "train.described is already registered as version taken with other content" in refused.stderr
     assert "hint: deliver it as another version with --version" in refused.stderr
 
 

@@ -37,6 +37,11 @@ def add_verbs(verbs: Verbs) -> None:
         default="auto",
         help="as hydra.launcher.endpoint (default: %(default)s); --home means the embedded backend",
     )
+    deliver.add_argument(
+        "--activate",
+        action="store_true",
+        help="start the schedules of the package, and stop earlier ones of the workflow that are not in it",
+    )
     deliver.add_argument("--dry-run", action="store_true", help="check the package, and only say what would be done")
     add_home(deliver)
     add_json(deliver)
@@ -58,7 +63,7 @@ def run_deliver(options: argparse.Namespace) -> int:
         manifest = artifact.manifest
         call = call_of(this_call(), manifest.made_with if manifest is not None else None)
         with client_of(options) as client:
-            delivery = deliver(client, artifact, target, call)
+            delivery = deliver(client, artifact, target, call, activates=options.activate)
             _tell(options, client.endpoint, target, delivery)
     return 0
 
@@ -76,20 +81,31 @@ def _tell_plan(
 
 
 def _tell(options: argparse.Namespace, endpoint: Endpoint, target: Target, delivery: Delivery) -> None:
+    from hydraflyte.launcher.register import entities_text
     from hydraflyte.launcher.remote import Creation
 
     created, unchanged = delivery.count(Creation.CREATED), delivery.count(Creation.UNCHANGED)
+    schedules = delivery.schedules
     if options.json:
         facts: dict[str, Any] = {"endpoint": endpoint.target, **asdict(target), "code": delivery.code_uri}
         entities = [
             {"kind": each.kind, "name": each.name, "creation": each.creation.value} for each in delivery.entities
         ]
-        print_json({**facts, "entities": entities, "created": created, "unchanged": unchanged})
+        facts |= {"entities": entities, "created": created, "unchanged": unchanged}
+        facts["schedules"] = [
+            {"name": each.name, "schedule": each.expression, "state": each.state, "version": each.version}
+            for each in schedules
+        ]
+        print_json({**facts, "deactivated": delivery.stopped})
         return
     where = f"{target.project}/{target.domain} at {endpoint.place}"
-    print(f"version {target.version} in {where}: {created} entities created, {unchanged} unchanged")
+    print(f"version {target.version} in {where}: {entities_text(created)} created, {unchanged} unchanged")
     for each in delivery.entities:
         if each.kind == "launch plan":
             print(f"launch plan {each.name}")
-    for name in delivery.scheduled:
-        print(f"{name} has a schedule, which is inactive: `hydraflyte schedules activate {name}` starts it")
+    for schedule in schedules:
+        print(f"schedule {schedule.name} (version {schedule.version}): {schedule.expression}, {schedule.state}")
+    if not all(schedule.is_active for schedule in schedules):
+        print("`hydraflyte schedules activate NAME` starts one, `hydraflyte deliver --activate` all of a package")
+    for name in delivery.stopped:
+        print(f"schedule {name} deactivated: the package does not have it")

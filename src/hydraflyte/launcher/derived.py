@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from flyteidl.admin import launch_plan_pb2, task_pb2, workflow_pb2
 from flyteidl.core import compiler_pb2, identifier_pb2, security_pb2, tasks_pb2
 from flyteidl.core import workflow_pb2 as core_workflow_pb2
+from google.protobuf.message import Message
 
 from hydraflyte.errors import BackendRefusedError, ConfigError, RegistrationError
-from hydraflyte.launcher.remote import FlyteClient
 from hydraflyte.launcher.task_settings import TaskSettings, settings_text
 
 DERIVED_FROM = "hydraflyte.org/derived-from"
@@ -33,12 +34,19 @@ _RESOURCES = {
 }
 
 
+class Registry(Protocol):
+    """Where entities are registered: a ``FlyteClient``, or a package in the making."""
+
+    def fetch(self, identifier: identifier_pb2.Identifier) -> Message | None: ...
+    def create(self, identifier: identifier_pb2.Identifier, spec: Message) -> object: ...
+
+
 def is_derived(launch_plan: launch_plan_pb2.LaunchPlan) -> bool:
     """Tell whether a launch plan is one of those that are made here."""
     return DERIVED_FROM in launch_plan.spec.annotations.values
 
 
-def task_names_of(client: FlyteClient, launch_plan: launch_plan_pb2.LaunchPlan) -> tuple[str, ...]:
+def task_names_of(client: Registry, launch_plan: launch_plan_pb2.LaunchPlan) -> tuple[str, ...]:
     """Return the full names of the tasks that a registered launch plan runs, those of launch plans inside included."""
     names: set[str] = set()
     waiting, seen = [launch_plan], set()
@@ -55,7 +63,7 @@ def task_names_of(client: FlyteClient, launch_plan: launch_plan_pb2.LaunchPlan) 
 
 
 def derive(
-    client: FlyteClient, base: identifier_pb2.Identifier, settings: Mapping[str, TaskSettings]
+    client: Registry, base: identifier_pb2.Identifier, settings: Mapping[str, TaskSettings]
 ) -> identifier_pb2.Identifier:
     """Return the launch plan of the version that is derived from ``base`` by the settings; registers what is missing.
 
@@ -96,7 +104,7 @@ class _Derivation:
         used: names of the tasks that a node was found for.
     """
 
-    client: FlyteClient
+    client: Registry
     version: str
     settings: Mapping[str, TaskSettings]
     text: str
@@ -322,13 +330,13 @@ def _templates(closure: compiler_pb2.CompiledWorkflowClosure) -> list[core_workf
     return [closure.primary.template, *(sub.template for sub in closure.sub_workflows)]
 
 
-def _closure(client: FlyteClient, identifier: identifier_pb2.Identifier) -> compiler_pb2.CompiledWorkflowClosure:
+def _closure(client: Registry, identifier: identifier_pb2.Identifier) -> compiler_pb2.CompiledWorkflowClosure:
     found = client.fetch(identifier)
     assert isinstance(found, workflow_pb2.Workflow), "a launch plan is registered after its workflow"
     return found.closure.compiled_workflow
 
 
-def _launch_plan(client: FlyteClient, identifier: identifier_pb2.Identifier) -> launch_plan_pb2.LaunchPlan:
+def _launch_plan(client: Registry, identifier: identifier_pb2.Identifier) -> launch_plan_pb2.LaunchPlan:
     found = client.fetch(identifier)
     assert isinstance(found, launch_plan_pb2.LaunchPlan), "a workflow is registered after the launch plans in it"
     return found

@@ -40,6 +40,11 @@ def job_notifications(configs: Sequence[NotificationConfig], endpoint: Endpoint)
     return tuple(_notification(config) for config in for_jobs)
 
 
+def mail_notifications(configs: Sequence[NotificationConfig]) -> tuple[common_pb2.Notification, ...]:
+    """Return what every backend can deliver of each execution's end: mail, in Flyte's three spellings."""
+    return tuple(_notification(config) for config in configs if config.type in MAIL_KINDS and not config.once_per_sweep)
+
+
 def tell_of_sweep(configs: Sequence[NotificationConfig], summary: Mapping[str, object]) -> list[str]:
     """Deliver the notifications of a whole sweep; returns what went wrong, one line each.
 

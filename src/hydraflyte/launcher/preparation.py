@@ -102,13 +102,13 @@ def prepare(
         if any(job.config.get("flyte") is not None for job in launch.jobs):
             task_names = task_names_of(client, found)
     if launch.has_schedule():
-        parameters = tuple(parameter for parameter in parameters if not _is_kickoff_time(parameter))
+        parameters = without_kickoff_time(parameters)
     return Prepared(
         settings=launch.settings,
         jobs=launch.jobs,
         source=source,
         inputs=tuple(
-            _literals(job, fitted)
+            literals_of(job, fitted)
             for job, fitted in zip(launch.jobs, fit_all(launch.jobs, parameters, found), strict=True)
         ),
         task_settings=task_settings_of(launch.jobs, task_names),
@@ -158,10 +158,16 @@ def _without_defaults_of(found: launch_plan_pb2.LaunchPlan | None, inputs: JobIn
     return JobInputs(values=kept, types=inputs.types)
 
 
-def _literals(job: Job, inputs: JobInputs) -> literals_pb2.LiteralMap:
+def literals_of(job: Job, inputs: JobInputs) -> literals_pb2.LiteralMap:
+    """Return the inputs of a job as flytekit's literals.
+
+    Raises:
+        InputsError: flytekit cannot turn a value into a literal.
+    """
     with hydra_config_of(job):  # an interpolation may ask for hydra:job.num
         return to_literals(inputs)
 
 
-def _is_kickoff_time(parameter: Parameter) -> bool:
-    return parameter.name == KICKOFF_INPUT and parameter.type is datetime.datetime
+def without_kickoff_time(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """Return the parameters that a schedule's inputs give: all but the time that it means."""
+    return tuple(each for each in parameters if (each.name, each.type) != (KICKOFF_INPUT, datetime.datetime))

@@ -47,6 +47,7 @@ from hydraflyte.launcher.register import (
     PYTHON_VARIABLE,
     Registration,
     RegistrationPlan,
+    entities_text,
     find_launch_plan,
     key_of,
     launch_plan_id,
@@ -222,7 +223,7 @@ def _register(client: FlyteClient, prepared: Prepared, plan: RegistrationPlan, r
     source, report = prepared.source, prepared.report
     registration = register(client, serialize(source.workflow, source.entities, plan))
     created, unchanged = (registration.count(creation) for creation in (Creation.CREATED, Creation.UNCHANGED))
-    report.line(f"registered {source.workflow.name}: {created} entities created, {unchanged} unchanged")
+    report.line(f"registered {source.workflow.name}: {entities_text(created)} created, {unchanged} unchanged")
     return replace(registration, annotations=annotations_of_code(plan.annotations))
 
 
@@ -264,13 +265,23 @@ def _one_name_of(interpreter: Path) -> str:
     return str(next((name for name in names if name.exists() and name.samefile(interpreter)), interpreter))
 
 
-def content_key_of(images: Images, environment: Mapping[str, str], defaults: literals_pb2.LiteralMap) -> str:
-    """Return, in a canonical form, everything but the code that decides what is registered."""
+def content_key_of(
+    images: Images,
+    environment: Mapping[str, str],
+    defaults: literals_pb2.LiteralMap,
+    extras: Mapping[str, str] | None = None,
+) -> str:
+    """Return, in a canonical form, everything but the code that decides what is registered.
+
+    Args:
+        extras: what only a package has: settings of tasks, and notifications.
+    """
     parts = {
         "images": images.key(),
         "environment": dict(environment),
         "flytekit": flytekit.__version__,
         "defaults": hashlib.sha256(defaults.SerializeToString(deterministic=True)).hexdigest()[:32],
+        **(extras or {}),
     }
     return json.dumps(parts, sort_keys=True)
 

@@ -111,6 +111,11 @@ class SerializedEntity:
         }[self.identifier.resource_type]
 
 
+def entities_text(count: int) -> str:
+    """Return a number of entities in words."""
+    return "1 entity" if count == 1 else f"{count} entities"
+
+
 def launch_plan_id(workflow_name: str, *, project: str, domain: str, version: str) -> identifier_pb2.Identifier:
     """Return the identifier of a workflow's own launch plan, which bears its name."""
     return identifier_pb2.Identifier(

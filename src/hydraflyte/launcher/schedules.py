@@ -102,7 +102,7 @@ def register_schedule(client: FlyteClient, planned: PlannedSchedule) -> launch_p
     """
     base = client.fetch(planned.base)
     assert isinstance(base, launch_plan_pb2.LaunchPlan), "it has been registered just now, or was found"
-    spec = _spec(base, planned)
+    spec = scheduled_spec(base, planned)
     content = hashlib.sha256(spec.SerializeToString(deterministic=True)).hexdigest()[:10]
     for key, value in planned.annotations.items():
         spec.annotations.values[key] = value
@@ -170,8 +170,8 @@ def fire_times_text(schedule: schedule_pb2.Schedule, *, after: datetime) -> str:
     return ", ".join(shown) or "never"
 
 
-def _spec(base: launch_plan_pb2.LaunchPlan, planned: PlannedSchedule) -> launch_plan_pb2.LaunchPlanSpec:
-    """Return all of the launch plan that decides whether it is the same schedule."""
+def scheduled_spec(base: launch_plan_pb2.LaunchPlan, planned: PlannedSchedule) -> launch_plan_pb2.LaunchPlanSpec:
+    """Return all of the schedule's launch plan that decides whether it is the same schedule."""
     spec = launch_plan_pb2.LaunchPlanSpec()
     spec.CopyFrom(base.spec)
     spec.annotations.values.pop(REGISTRATION_KEY, None)

@@ -18,6 +18,7 @@ from flyteidl.admin import launch_plan_pb2
 from hydraflyte.config import nearest
 from hydraflyte.errors import ArtifactError, ConfigError, VersionError, VersionTakenError
 from hydraflyte.launcher.artifacts.contents import PROVENANCE, Artifact
+from hydraflyte.launcher.artifacts.scheduling import DeliveredSchedule, deliver_schedules, without_added
 from hydraflyte.launcher.artifacts.templates import Place, fill, needs_code
 from hydraflyte.launcher.provenance import DOCUMENT, DOCUMENT_NAME, Call
 from hydraflyte.launcher.register import (
@@ -48,12 +49,14 @@ class Delivery:
     Attributes:
         entities: every entity and what became of it.
         code_uri: where the code bundle is; None if there is none, or nothing had to be sent.
-        scheduled: names of launch plans that have a schedule; they are inactive.
+        schedules: those of the package.
+        stopped: names of schedules that were active, and are not in the package.
     """
 
     entities: tuple[RegisteredEntity, ...]
     code_uri: str | None
-    scheduled: tuple[str, ...] = ()
+    schedules: tuple[DeliveredSchedule, ...] = ()
+    stopped: tuple[str, ...] = ()
 
     def count(self, creation: Creation) -> int:
         """Return how many entities were created, or were there already."""
@@ -97,8 +100,14 @@ def preview(artifact: Artifact, target: Target) -> tuple[SerializedEntity, ...]:
     return _filled(artifact, target, None)
 
 
-def deliver(client: FlyteClient, artifact: Artifact, target: Target, call: Call) -> Delivery:
+def deliver(
+    client: FlyteClient, artifact: Artifact, target: Target, call: Call, *, activates: bool = False
+) -> Delivery:
     """Register what is not there yet.
+
+    Args:
+        activates: whether the schedules of the package are started, and others of its workflow stopped; without it,
+            nothing that runs is changed.
 
     Raises:
         ArtifactError: the package cannot be delivered so.
@@ -107,6 +116,13 @@ def deliver(client: FlyteClient, artifact: Artifact, target: Target, call: Call)
         ConfigError: the backend has no such domain.
     """
     entities = preview(artifact, target)
+    delivery = _deliver_entities(client, artifact, target, call)
+    delivered = deliver_schedules(client, entities, call, activates=activates)
+    return replace(delivery, schedules=delivered.schedules, stopped=delivered.stopped)
+
+
+def _deliver_entities(client: FlyteClient, artifact: Artifact, target: Target, call: Call) -> Delivery:
+    entities = without_added(_filled(artifact, target, None))
     if _is_delivered(client, entities[-1]):
         unchanged = [
             RegisteredEntity(kind=each.kind, name=each.identifier.name, creation=Creation.UNCHANGED)
@@ -115,7 +131,7 @@ def deliver(client: FlyteClient, artifact: Artifact, target: Target, call: Call)
         return Delivery(entities=tuple(unchanged), code_uri=None)
     _check_domain(client, target.domain)
     code_uri = None if artifact.code is None else _upload(client, target, artifact.code)
-    entities = _filled(artifact, target, code_uri)
+    entities = without_added(_filled(artifact, target, code_uri))
     main = entities[-1].spec
     if PROVENANCE in artifact.documents and isinstance(main, launch_plan_pb2.LaunchPlanSpec):
         uri = _upload_document(client, target, _document(artifact, target, call))
@@ -126,7 +142,7 @@ def deliver(client: FlyteClient, artifact: Artifact, target: Target, call: Call)
         raise VersionTakenError(
             error.message, hint="deliver it as another version with --version, or have the package made anew."
         ) from error
-    return Delivery(entities=registration.entities, code_uri=code_uri, scheduled=_scheduled(entities))
+    return Delivery(entities=registration.entities, code_uri=code_uri)
 
 
 def _filled(artifact: Artifact, target: Target, code_uri: str | None) -> tuple[SerializedEntity, ...]:
@@ -192,15 +208,6 @@ def _document(artifact: Artifact, target: Target, call: Call) -> bytes:
 def call_of(call: Call, made_with: Mapping[str, str] | None) -> Call:
     """Return the call of a delivery: who delivers, with the versions that the package was made with."""
     return call if made_with is None else replace(call, versions=made_with)
-
-
-def _scheduled(entities: tuple[SerializedEntity, ...]) -> tuple[str, ...]:
-    return tuple(
-        each.identifier.name
-        for each in entities
-        if isinstance(each.spec, launch_plan_pb2.LaunchPlanSpec)
-        and each.spec.entity_metadata.schedule.WhichOneof("ScheduleExpression") is not None
-    )
 
 
 def _refuse_uncommitted(domain: str, *, committed: bool, uncommitted: tuple[str, ...]) -> None:

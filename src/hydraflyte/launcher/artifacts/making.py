@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flyteidl.admin import launch_plan_pb2
+from flyteidl.admin import common_pb2, launch_plan_pb2
 from flyteidl.core import literals_pb2
+from flytekit.core.base_task import PythonTask
 from omegaconf import DictConfig, OmegaConf
 
-from hydraflyte.config import WorkflowConfig
-from hydraflyte.errors import ConfigError
+from hydraflyte.config import LOCAL_KINDS, WorkflowConfig
+from hydraflyte.errors import ConfigError, InputsError
 from hydraflyte.launcher.artifacts.contents import (
     CONFIG,
     OVERRIDES,
@@ -32,18 +33,24 @@ from hydraflyte.launcher.artifacts.contents import (
     write_standard,
 )
 from hydraflyte.launcher.artifacts.schema import inputs_schema, schema_of
+from hydraflyte.launcher.artifacts.settled import with_task_settings
 from hydraflyte.launcher.artifacts.templates import CODE_MARK
 from hydraflyte.launcher.defaults import default_inputs, fitting_inputs
 from hydraflyte.launcher.execute import parameters_of
 from hydraflyte.launcher.files import size_text
-from hydraflyte.launcher.inputs import SETTINGS_KEY, WHOLE_CONFIG_NAMES, Parameter, fit_inputs
+from hydraflyte.launcher.inputs import WHOLE_CONFIG_NAMES, Parameter, fit_inputs
 from hydraflyte.launcher.jobs import Job, hydra_config_of, sweeper_of
+from hydraflyte.launcher.literal_uris import is_local
+from hydraflyte.launcher.notifications import mail_notifications
+from hydraflyte.launcher.orders import task_settings_of
 from hydraflyte.launcher.package import FileSet, build_bundle, collect_files, prove_importable
-from hydraflyte.launcher.preparation import Launch
+from hydraflyte.launcher.preparation import Launch, fit_all, literals_of, without_kickoff_time
 from hydraflyte.launcher.provenance import code_annotations, document, find_lock_file, this_call
 from hydraflyte.launcher.publication import content_key_of, images_of, registration_key
 from hydraflyte.launcher.redaction import shown_overrides
-from hydraflyte.launcher.register import RegistrationPlan, SerializedEntity, serialize
+from hydraflyte.launcher.register import RegistrationPlan, SerializedEntity, entities_text, launch_plan_id, serialize
+from hydraflyte.launcher.schedules import PlannedSchedule, schedule_name, schedule_of, schedule_text, scheduled_spec
+from hydraflyte.launcher.task_settings import TaskSettings, settings_text
 from hydraflyte.launcher.version import Version, check_is_clean, resolve_version
 
 _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -72,8 +79,8 @@ def make_package(launch: Launch, path: Path) -> None:
         report.line("the standard package names no version: whoever registers it gives one")
     else:
         report.line(f"version {manifest.version} ({manifest.reason})")
-    report.line(f"packaged {manifest.workflow}: {len(artifact.entities)} entities")
-    _say_what_is_left_out(launch, job)
+    report.line(f"packaged {manifest.workflow}: {entities_text(len(artifact.entities))}")
+    _say_what_is_special(launch)
     report.line(f"{path} ({size_text(path.stat().st_size)}, sha256 {digest})")
 
 
@@ -94,8 +101,10 @@ def _artifact(launch: Launch, job: Job, path: Path, scratch: Path) -> Artifact:
     with hydra_config_of(job):
         config = job.config_without_hydra()
         defaults = _defaults(launch, job, config)
+    additions = _additions(launch, job)
     images = images_of(launch, files, is_embedded=True)  # whoever delivers it has no say in them
-    version = _version(launch, files, content_key_of(images, {}, defaults), is_changed=bool(job.overrides))
+    content_key = content_key_of(images, {}, defaults, additions.key())
+    version = _version(launch, files, content_key, is_changed=bool(job.overrides or additions.key()))
     bundle = build_bundle(files, scratch)
     launch.report.line(f"code bundle: {bundle.text}")
     prove_importable(bundle, source.modules, sys.executable, loads=source.loads)
@@ -112,7 +121,7 @@ def _artifact(launch: Launch, job: Job, path: Path, scratch: Path) -> Artifact:
         defaults=defaults,
         annotations=code_annotations(version, lock_file),
     )
-    entities = serialize(source.workflow, source.entities, plan)
+    entities = _with_additions(serialize(source.workflow, source.entities, plan), additions)
     call = this_call()
     origin = json.loads(document(version, files, lock_file, call))
     del origin["call"]  # who delivers is the one who registers
@@ -130,9 +139,90 @@ def _without(files: FileSet, path: Path) -> FileSet:
     return replace(files, files=tuple(file for file in files.files if file.path != path.absolute()))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Additions:
+    """What the config asks for beside the code.
+
+    Attributes:
+        tasks: settings by the full names of the tasks.
+        schedules: one, or none; of the launch plan without its base.
+    """
+
+    tasks: Mapping[str, TaskSettings]
+    notifications: tuple[common_pb2.Notification, ...]
+    schedules: tuple[PlannedSchedule, ...]
+
+    def key(self) -> dict[str, str]:
+        """Return what decides about the main launch plan and its workflow; empty if all is as in the code."""
+        parts = {"tasks": settings_text(self.tasks), "notifications": " ".join(map(str, self.notifications))}
+        return {name: text for name, text in parts.items() if text}
+
+
+def _additions(launch: Launch, job: Job) -> _Additions:
+    """Return what the config asks for, checked.
+
+    Raises:
+        ConfigError: the settings of a task do not fit.
+        ScheduleError: the schedule cannot be read, or never fires.
+        InputsError: the config does not give all that an execution of the schedule needs.
+    """
+    names = [entity.name for entity in launch.source.entities if isinstance(entity, PythonTask)]
+    notifications = mail_notifications(launch.settings.notifications)
+    return _Additions(
+        tasks=task_settings_of([job], names)[job.number],
+        notifications=notifications,
+        schedules=_schedules(launch, job, notifications),
+    )
+
+
+def _schedules(
+    launch: Launch, job: Job, notifications: tuple[common_pb2.Notification, ...]
+) -> tuple[PlannedSchedule, ...]:
+    workflow = launch.settings.workflow
+    schedule = schedule_of(workflow)
+    if schedule is None:
+        return ()
+    parameters = without_kickoff_time(parameters_of(launch.source.workflow.python_interface))
+    (fitted,) = fit_all([job], parameters)
+    inputs = literals_of(job, fitted)
+    local = [name for name, literal in inputs.literals.items() if is_local(literal)]
+    if local:
+        raise InputsError(
+            f"The packaged schedule has files of this machine among its inputs: {', '.join(sorted(local))}.",
+            hint="copy them to a store that the tasks can read, and give their addresses (s3://…, gs://…).",
+        )
+    name = launch.source.workflow.name
+    overrides = shown_overrides(job.overrides) if workflow.schedule_each_job else None
+    planned = PlannedSchedule(
+        base=launch_plan_id(name, project="", domain="", version=""),
+        name=schedule_name(name, overrides),
+        inputs=inputs,
+        schedule=schedule,
+        annotations={},
+        notifications=notifications,
+    )
+    return (planned,)
+
+
+def _with_additions(entities: Sequence[SerializedEntity], additions: _Additions) -> tuple[SerializedEntity, ...]:
+    """Return the entities with what the config asks for; the main launch plan is still the last."""
+    *others, main = with_task_settings(entities, additions.tasks)
+    assert isinstance(main.spec, launch_plan_pb2.LaunchPlanSpec), "serialize() puts the main launch plan last"
+    if additions.notifications:
+        main.spec.entity_metadata.notifications.extend(additions.notifications)
+    base = launch_plan_pb2.LaunchPlan(id=main.identifier, spec=main.spec)
+    base.closure.expected_inputs.CopyFrom(main.spec.default_inputs)
+    for planned in additions.schedules:
+        identifier = launch_plan_id(planned.name, project="", domain="", version="")
+        others.append(SerializedEntity(identifier=identifier, spec=scheduled_spec(base, planned)))
+    return (*others, main)
+
+
 def _defaults(launch: Launch, job: Job, config: DictConfig) -> literals_pb2.LiteralMap:
     """Return what an execution gets that names nothing: the program's own config, with this call's overrides."""
     parameters = parameters_of(launch.source.workflow.python_interface)
+    if launch.has_schedule():
+        parameters = without_kickoff_time(parameters)
     if not job.overrides:
         return default_inputs(launch.request, parameters)
     _refuse_misfits(config, parameters)
@@ -161,7 +251,7 @@ def _version(launch: Launch, files: FileSet, content_key: str, *, is_changed: bo
         return version
     return Version(
         text=version.qualified,
-        reason=f"{version.reason}; with other defaults",
+        reason=f"{version.reason}; with other defaults or settings",
         provenance=version.provenance,
         qualified=version.qualified,
     )
@@ -192,12 +282,16 @@ def _config_documents(config: DictConfig, job: Job, entities: Sequence[Serialize
     }
 
 
-def _say_what_is_left_out(launch: Launch, job: Job) -> None:
-    workflow = launch.settings.workflow
-    if workflow.cron_schedule is not None or workflow.fixed_rate is not None:
-        launch.report.line("attention: schedules are not packaged; a launch at the place of delivery sets them")
-    if SETTINGS_KEY in job.config and SETTINGS_KEY not in launch.source.workflow.python_interface.inputs:
-        launch.report.line("attention: settings under flyte.tasks belong to a launch, and are not packaged")
+def _say_what_is_special(launch: Launch) -> None:
+    schedule = schedule_of(launch.settings.workflow)
+    if schedule is not None:
+        launch.report.line(f"schedule: {schedule_text(schedule)}; `hydraflyte deliver --activate` starts it")
+    left_out = sorted({each.type for each in launch.settings.notifications if each.type in LOCAL_KINDS})
+    if left_out:
+        launch.report.line(
+            f"attention: notifications of type {', '.join(left_out)} are not packaged: only the embedded backend "
+            "of a launch delivers them"
+        )
 
 
 def _json(content: object) -> bytes:

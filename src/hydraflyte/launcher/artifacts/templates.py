@@ -102,7 +102,7 @@ def fill(entity: SerializedEntity, place: Place) -> SerializedEntity:
     filled = SerializedEntity(identifier=identifier_pb2.Identifier(), spec=type(entity.spec)())
     filled.identifier.CopyFrom(entity.identifier)
     filled.spec.CopyFrom(entity.spec)
-    for identifier in (filled.identifier, *_identifiers(filled.spec)):
+    for identifier in (filled.identifier, *identifiers_in(filled.spec)):
         identifier.project = identifier.project or place.project
         identifier.domain = identifier.domain or place.domain
         identifier.version = identifier.version or place.version
@@ -125,7 +125,7 @@ def _message(entity: SerializedEntity) -> Message:
     return plan
 
 
-def _identifiers(message: Message) -> Iterator[identifier_pb2.Identifier]:
+def identifiers_in(message: Message) -> Iterator[identifier_pb2.Identifier]:
     """Yield the identifiers of entities inside a message, at any depth; references to other places included."""
     for field, value in message.ListFields():
         if field.message_type is None:
@@ -138,7 +138,7 @@ def _identifiers(message: Message) -> Iterator[identifier_pb2.Identifier]:
             if isinstance(part, identifier_pb2.Identifier):
                 yield part
             elif isinstance(part, Message):
-                yield from _identifiers(part)
+                yield from identifiers_in(part)
 
 
 class _PodArguments(list[str]):
