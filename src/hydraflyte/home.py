@@ -24,6 +24,8 @@ from hydraflyte.errors import BackendStartError
 from hydraflyte.task_runtime import TaskRuntime
 
 DEFAULT_PORT = 30080
+HOME_MARK = "backend.lock"
+"""A file that every home has from its first moment."""
 _LOCK_PATIENCE_S = 0.2
 _SHORTEST_TOKEN = 43  # an empty one, as a crash of the machine may leave it, would let everybody in
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
@@ -103,7 +105,7 @@ class Home:
 
     @property
     def lock_file(self) -> Path:
-        return self.root / "backend.lock"
+        return self.root / HOME_MARK
 
     @property
     def state_file(self) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from hydraflyte.errors import PackagingError
+from hydraflyte.home import HOME_MARK
 from hydraflyte.launcher.ignore import DEFAULT_ORIGIN, IgnoreRules, Rule, rules_for, structural_rule
 
 _LOG = logging.getLogger(__name__)
@@ -349,6 +350,11 @@ def _megabytes(size_bytes: int) -> str:
 def _refuse_unfit_root(root: Path, chosen_files: tuple[Path, ...] | None) -> None:
     if not root.is_dir():
         raise PackagingError(f"The source root {root} is not a directory.", hint="Check that the script still exists.")
+    if (root / HOME_MARK).exists():
+        raise PackagingError(
+            f"The source root {root} is the home of a backend, with its key: it is not archived.",
+            hint="Move the script into a directory of its own.",
+        )
     if chosen_files is None and is_too_broad(root):
         raise PackagingError(
             f"The source root {root} holds far more than this project's code; it is not archived as a whole.",

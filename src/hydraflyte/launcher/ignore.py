@@ -14,6 +14,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec, RegexPattern
 
 from hydraflyte.errors import PackagingError
+from hydraflyte.home import HOME_MARK
 
 DEFAULT_ORIGIN = "hydraflyte's defaults"
 
@@ -202,7 +203,7 @@ def rules_for(root: Path, ignore_files: Sequence[str]) -> IgnoreRules:
 
 
 def structural_rule(name: str, entries: Iterable[str]) -> Rule | None:
-    """Return why the directory ``name`` is no source by its content: an environment, or results of earlier runs."""
+    """Return why the directory ``name`` is no source by its content: an environment, earlier results, a home."""
     here = set(entries)
     if "pyvenv.cfg" in here or "conda-meta" in here:
         return Rule(pattern="a Python environment", origin=DEFAULT_ORIGIN)
@@ -212,6 +213,8 @@ def structural_rule(name: str, entries: Iterable[str]) -> Rule | None:
         return Rule(pattern="the output folder of a Hydra job", origin=DEFAULT_ORIGIN)
     if SWEEP_MARK in here and not any(entry.endswith(".py") for entry in here):
         return Rule(pattern="the folder of a sweep", origin=DEFAULT_ORIGIN)
+    if HOME_MARK in here:
+        return Rule(pattern="the home of a backend", origin=DEFAULT_ORIGIN)
     return None
 
 

@@ -52,6 +52,7 @@ def test_environments_caches_and_earlier_results_are_left_out_by_default(tmp_pat
         "outputs/2026/x", "multirun/2026/x", "pkg/outputs/x", ".hydra/config.yaml", "runs/7/.hydra/config.yaml",
         "runs/7/model.bin", "sweep-3/.sweep.lock", "sweep-3/0/x", "train.log", ".env", "build/lib/x.py",
         "multirun.yaml", "train.artifact", "flyte-package.tgz",
+        "deep/.hydraflyte/backend.lock", "deep/.hydraflyte/token", "deep/.hydraflyte/blobs/x",
     )  # fmt: skip
 
     files = collect(tmp_path)
@@ -60,6 +61,14 @@ def test_environments_caches_and_earlier_results_are_left_out_by_default(tmp_pat
     assert reasons(files)["my env"] == "a Python environment"
     assert reasons(files)["runs/7"] == "the output folder of a Hydra job"
     assert reasons(files)["outputs"] == "outputs/"
+    assert reasons(files)["deep/.hydraflyte"] == "the home of a backend"
+
+
+def test_the_home_of_a_backend_with_its_key_is_no_source_root(tmp_path):
+    write(tmp_path, "train.py", "backend.lock", "token")
+
+    with pytest.raises(PackagingError, match="is the home of a backend, with its key"):
+        collect(tmp_path)
 
 
 def test_packages_that_are_named_like_results_stay(tmp_path):

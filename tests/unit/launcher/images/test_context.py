@@ -9,7 +9,15 @@ from hydraflyte.launcher.images.context import collect_context, refuse_changes, 
 @pytest.fixture
 def context(tmp_path):
     folder = tmp_path / "context"
-    for name in ("Dockerfile", "code/train.py", "code/__pycache__/x.pyc", ".git/HEAD", "outputs/1/log", "dist/a.whl"):
+    for name in (
+        "Dockerfile",
+        "code/train.py",
+        "code/__pycache__/x.pyc",
+        ".git/HEAD",
+        "outputs/1/log",
+        "home/backend.lock",
+        "dist/a.whl",
+    ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
