@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -41,10 +42,27 @@ def test_a_script_without_yaml_is_launched_too(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     write_program(tmp_path / "folder", f"{NO_YAML}\n# of {tmp_path}\n")
 
-    result = hydraflyte(tmp_path, "folder/program.py", "+x=3", "-m")
+    result = hydraflyte(tmp_path, "folder/program.py", "+x=3", "-m", "--json")
 
     assert result.returncode == 0, result.stderr
-    assert "job 0 [+x=3] SUCCEEDED" in result.stdout
+    assert "job 0 [+x=3] SUCCEEDED" in result.stderr
+    told = json.loads(result.stdout)
+    assert (told["status"], told["reason"], told["registered"]["workflow"]) == (0, None, "program.squares")
+    (job,) = told["jobs"]
+    assert (job["overrides"], job["phase"], job["error"]) == ({"x": "3"}, "SUCCEEDED", "")
+
+
+def test_a_script_that_launches_nothing_is_an_error_in_json_too(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("print('words')\nraise SystemExit(3)\n")
+
+    result = hydraflyte(tmp_path, "--json", "program.py")
+
+    assert json.loads(result.stdout) == {
+        "error": "The script ended with status 3 before it launched anything.",
+        "hint": "standard error has what it said.",
+    }
+    assert "words" in result.stderr
+    assert result.returncode == 1
 
 
 @pytest.mark.usefixtures("flyte_backend")

@@ -1,24 +1,32 @@
 """``run SCRIPT [overrides…]``: what ``python SCRIPT -m …`` does, whatever launcher the script's own config names.
 
-The script takes this process over: signals, terminal, exit status and output are its own.
+The script takes this process over: signals, terminal, exit status and output are its own. With ``--json`` it is a
+process beside this one, which prints nothing but one document when the script has ended.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
+import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hydraflyte.cli.options import Verbs, add_home
+from hydraflyte.cli.options import Verbs, add_home, print_json
 from hydraflyte.config import nearest
 from hydraflyte.errors import DiscoveryError
 
 _LAUNCHER = "hydra/launcher=hydraflyte"
 """The name that no other package claims."""
 _NAMES_LAUNCHER = re.compile(r"\+{0,2}hydra/launcher(@[^=]*)?=")
+_JSON = "--json"
+"""Taken after the script's name too: Hydra has no such option."""
+_NOTHING: dict[str, object] = {"sweep": None, "reason": "no launch", "registered": None, "jobs": []}
 _MULTIRUN = ("-m", "--multirun")
 _ONLY_SHOWS = re.compile(r"(--cfg|-c|--info|-i|--shell-completion|-sc|--help|-h|--hydra-help|--version)(=.*)?")
 """Options of Hydra that show something, which it does not take together with ``-m``."""
@@ -34,6 +42,11 @@ def add_verbs(verbs: Verbs) -> None:
     )
     add_home(run)
     run.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document when the script has ended, and what the script prints on standard error",
+    )
+    run.add_argument(
         "--python", metavar="EXE", default=sys.executable, help="interpreter of the script (default: the one of this)"
     )
     run.add_argument("script", metavar="SCRIPT", help="path of the script")
@@ -47,16 +60,21 @@ def run_script(options: argparse.Namespace) -> int:
     Raises:
         DiscoveryError: the script or the interpreter is not there.
     """
+    arguments = [argument for argument in options.arguments if argument != _JSON]
+    options.json = options.json or len(arguments) < len(options.arguments)
     script = Path(options.script)
     if not script.is_file():
         raise DiscoveryError(f"There is no script {script}.", hint=_hint(script))
     environ = dict(os.environ)
     if options.home is not None:
         environ["HYDRAFLYTE_HOME"] = os.path.abspath(options.home)
+    command = command_line(options.python, script, arguments)
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        os.execvpe(options.python, command_line(options.python, script, options.arguments), environ)
+        if options.json:
+            return _run_beside(command, environ)
+        os.execvpe(options.python, command, environ)
     except OSError as error:
         raise DiscoveryError(
             f"The interpreter {options.python} cannot be started: {error.strerror}.",
@@ -76,6 +94,31 @@ def command_line(python: str, script: Path, arguments: Sequence[str]) -> list[st
     others = [argument for argument in arguments if argument not in _MULTIRUN]
     launcher = [] if names_launcher else [_LAUNCHER]
     return [python, str(script), *([] if only_shows else ["-m"]), *launcher, *others]
+
+
+def _run_beside(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the script with its output on standard error, and print what its launches tell.
+
+    Raises:
+        DiscoveryError: the script ended badly before it launched anything.
+    """
+    from hydraflyte.launcher.records.told import RECORD_VARIABLE
+
+    with tempfile.TemporaryDirectory(prefix="hydraflyte-run-") as scratch:
+        record = Path(scratch) / "record.json"
+        with subprocess.Popen(command, env={**environ, RECORD_VARIABLE: str(record)}, stdout=2) as script:
+            signal.signal(signal.SIGINT, lambda *_: None)  # the terminal interrupts the script, too
+            signal.signal(signal.SIGTERM, lambda *_: script.terminate())
+            ended = script.wait()
+        told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    status = ended if ended >= 0 else 128 - ended
+    if told is None and status != 0:
+        raise DiscoveryError(
+            f"The script ended with status {status} before it launched anything.",
+            hint="standard error has what it said.",
+        )
+    print_json(told if "error" in (told or {}) else {"status": status, **(told or _NOTHING)})
+    return status
 
 
 def _hint(script: Path) -> str:

@@ -47,6 +47,8 @@ from hydraflyte.launcher.preparation import Launch, find_given, fit_all, is_othe
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.provenance import annotations_of_code
 from hydraflyte.launcher.publication import container_environment, content_key_of, ensure_registered
+from hydraflyte.launcher.records.session import RegisteredWorkflow
+from hydraflyte.launcher.records.told import tell_error, tell_result
 from hydraflyte.launcher.register import Registration, RegistrationPlan, serialize
 from hydraflyte.launcher.remote import FlyteClient, GrpcFlyteClient
 from hydraflyte.launcher.report import SweepReport
@@ -70,9 +72,15 @@ def launch(request: LaunchRequest) -> list[JobReturn]:
         HydraFlyteError: nothing could be launched. A job that fails is no error here, but a failed ``JobReturn``.
     """
     try:
-        return _launch(request)
+        returns = _launch(request)
     except HydraFlyteError as error:
+        tell_error(error, os.environ)
         raise as_hydra_prints_it(error) from error
+    except SystemExit:  # the user has left the jobs to the backend
+        tell_result(request.session, os.environ)
+        raise
+    tell_result(request.session, os.environ, returns)
+    return returns
 
 
 def _launch(request: LaunchRequest) -> list[JobReturn]:
@@ -116,6 +124,7 @@ def _launch_remotely(
         prepared = prepared or prepare(launch, client, found)
         folder = make_sweep_dir(request)
         registration = _registration(client, prepared, folder, found)
+        request.session.registered = _named(settings, source, registration.launch_plan.version)
         orders = orders_of(client, prepared, registration, notifications)
         prepared = _with_uploads(client, prepared)
         if schedule is not None:
@@ -175,6 +184,7 @@ def _plan_only(
         content_key=content_key,
     )
     workflow = settings.workflow
+    request.session.registered = _named(settings, source, version.text)
     schedule = schedule_of(workflow)
     names = [entity.name for entity in source.entities if isinstance(entity, PythonTask)]
     settings_of_tasks = {number: settings_text(found) for number, found in task_settings_of(jobs, names).items()}
@@ -193,6 +203,13 @@ def _plan_only(
         {job.number: inputs.values for job, inputs in zip(jobs, fit_all(jobs, parameters), strict=True)},
     )
     return _close_without_result(request, jobs, "dry_run=true")
+
+
+def _named(settings: LauncherConfig, source: WorkflowSource, version: str) -> RegisteredWorkflow:
+    workflow = settings.workflow
+    return RegisteredWorkflow(
+        project=workflow.project, domain=workflow.domain, workflow=source.workflow.name, version=version
+    )
 
 
 def _image_facts(settings: LauncherConfig, source: WorkflowSource, files: FileSet, is_embedded: bool) -> list[str]:

@@ -88,7 +88,7 @@ def to_csv(rows: Sequence[ResultRow]) -> str:
 
 def to_json(rows: Sequence[ResultRow]) -> str:
     """Return the rows as a JSON list; numbers that JSON does not know (nan, inf) are texts."""
-    return json.dumps([_json_safe(row.as_document()) for row in rows], indent=1, allow_nan=False, default=str) + "\n"
+    return json.dumps([json_safe(row.as_document()) for row in rows], indent=1, allow_nan=False, default=str) + "\n"
 
 
 def has_parquet() -> bool:
@@ -177,15 +177,16 @@ def _flat(outputs: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(_json_safe(value), default=str) if isinstance(value, Mapping | list) else value
+    return json.dumps(json_safe(value), default=str) if isinstance(value, Mapping | list) else value
 
 
-def _json_safe(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
+    """Return a tree that strict JSON can write: nan and inf are texts."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _json_safe(item) for key, item in value.items()}
-    return [_json_safe(item) for item in value] if isinstance(value, list | tuple) else value
+        return {str(key): json_safe(item) for key, item in value.items()}
+    return [json_safe(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -18,6 +18,16 @@ from hydraflyte.launcher.records.manifest import Manifest
 from hydraflyte.launcher.records.results import ResultRow
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredWorkflow:
+    """What the jobs run, or would run."""
+
+    project: str
+    domain: str
+    workflow: str
+    version: str
+
+
 @dataclass(slots=True, kw_only=True)
 class SweepSession:
     """One sweep, as the running program knows it.
@@ -27,12 +37,14 @@ class SweepSession:
         found: what the backend had of that sweep; None if this one is new.
         rows: job number -> what became of it, those of earlier launches of this program included.
         failures: how many jobs have failed.
+        registered: what its jobs run; None before that is known.
         stop_cause: why no further job is started; empty if they are.
     """
 
     sweep_id: str = field(default_factory=lambda: f"k{secrets.token_hex(4)}")
     found: FoundSweep | None = None
     manifest: Manifest | None = None
+    registered: RegisteredWorkflow | None = None
     rows: dict[int, ResultRow] = field(default_factory=dict)
     failures: int = 0
     stop_cause: str = ""
