@@ -140,5 +140,5 @@ def test_a_half_registered_version_is_completed_by_the_next_launch(tmp_path: Pat
     again = run_program(program, "-m", "+x=3", "hydra.launcher.workflow.version=half")
 
     assert first.returncode == 9
-    assert "registered program.half_registered: 1 entities created, 2 unchanged" in again.stdout
+    assert "registered program.half_registered: 1 entity created, 2 unchanged" in again.stdout
     assert ": 9.0" in again.stdout
