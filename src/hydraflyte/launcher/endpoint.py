@@ -105,7 +105,25 @@ def resolve_endpoint(
     path = Path(setting).expanduser()
     if not setting.startswith("dns:") and (path.exists() or path.suffix in (".yaml", ".yml", ".ini", ".config")):
         return _from_config_file(path, insecure, f"endpoint={setting}", names)
+    _refuse_console(setting, environ, names)
     return _from_address(setting, insecure, None, names)
+
+
+def _refuse_console(setting: str, environ: Mapping[str, str], names: SettingNames) -> None:
+    """Check that an address is not that of the embedded backend's console, which is what a browser shows.
+
+    Raises:
+        ConfigError: it is.
+    """
+    running = Home.resolve(None, environ).running()
+    if running is None:
+        return
+    wanted, console = (urlsplit(text if "//" in text else f"//{text}").netloc for text in (setting, running.http_url))
+    if wanted.replace("localhost", "127.0.0.1") == console:
+        raise ConfigError(
+            f"{names.endpoint}={setting} is the console of the embedded backend; its API is at {running.endpoint}.",
+            hint=f"set {names.endpoint}={running.endpoint}, or embedded.",
+        )
 
 
 def means_embedded(setting: str, environ: Mapping[str, str]) -> bool:

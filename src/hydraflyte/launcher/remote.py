@@ -47,6 +47,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
 )
 _UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_OTHER_PROTOCOL = "http1.x server"
+"""What gRPC says of a web server (grpcio 1.7x)."""
 _LOCKED_OUT = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _T = TypeVar("_T")
 
@@ -356,6 +358,11 @@ def _as_our_own(error: grpc.RpcError, endpoint: Endpoint) -> HydraFlyteError:
     details = str(error.details() or "").strip()
     where = _where(endpoint)
     backend = "The embedded backend" if endpoint.is_embedded else f"The Flyte backend at {where}"
+    if _OTHER_PROTOCOL in details:
+        return BackendUnavailableError(
+            f"No Flyte backend answers at {where}: what is there serves web pages (HTTP/1.1), and no gRPC.",
+            hint=f"give the address of the API, which has a port of its own; check {endpoint.names.endpoint}.",
+        )
     if code in _UNREACHABLE:
         return BackendUnavailableError(
             f"No Flyte backend answers at {where}: {code.name}, {details}", hint=_hint_unreachable(endpoint)

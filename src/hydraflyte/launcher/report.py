@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hydraflyte.errors import ExecutionFailedError, HydraFlyteError
 from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.records.results import ResultRow
@@ -163,7 +164,7 @@ class SweepReport:
         elif outcome.phase == NOT_STARTED:
             self.line(f"{head}{outcome.phase}: {outcome.error.message}")
         else:
-            self.line(f"{head}{outcome.phase}{took}\n{outcome.error}")
+            self.line(f"{head}{outcome.phase}{took}\n{_after_head(outcome.error)}")
 
     def found(self, result: ResultRow) -> None:
         """Take up what the backend knows of a job that is not followed, without a line of its own."""
@@ -280,6 +281,13 @@ def _elapsed(row: _Row) -> str:
 
 def _seconds(duration: timedelta | None) -> str:
     return "" if duration is None else f"{duration.total_seconds():.1f} s"
+
+
+def _after_head(error: HydraFlyteError) -> str:
+    """Return an error without the line that says which job ended how: that has just been said."""
+    _, _, rest = error.message.partition("\n")
+    text = rest if isinstance(error, ExecutionFailedError) and rest else error.message
+    return f"{text}\nhint: {error.hint}"
 
 
 def _bracketed(overrides: str) -> str:

@@ -16,7 +16,8 @@ from flyteidl.core import identifier_pb2
 from flytekit import task, workflow
 from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
-from hydraflyte.errors import BackendRefusedError, BackendUnavailableError
+from hydraflyte.errors import BackendRefusedError, BackendUnavailableError, ConfigError
+from hydraflyte.home import RunningBackend
 from hydraflyte.launcher.endpoint import resolve_endpoint
 from hydraflyte.launcher.register import RegistrationPlan, SerializedEntity, register, serialize
 from hydraflyte.launcher.remote import Creation, ExecutionQuery, FlyteClient, GrpcFlyteClient, LaunchPlanPlace, Upload
@@ -225,6 +226,23 @@ def test_a_backend_that_is_not_there_is_named() -> None:
     client.close()
 
     assert "hydra.launcher.endpoint" in caught.value.hint
+
+
+def test_the_console_s_port_is_told_from_that_of_the_api(flyte_backend: RunningBackend) -> None:
+    console = flyte_backend.http_url.removeprefix("http://")
+
+    with pytest.raises(ConfigError) as of_this_home:
+        resolve_endpoint(f"http://{console}/console", None, {"HYDRAFLYTE_HOME": flyte_backend.home})
+    client = GrpcFlyteClient(resolve_endpoint(console, None, {"HYDRAFLYTE_HOME": "/nowhere"}))
+    with pytest.raises(BackendUnavailableError) as of_another:
+        client.fetch(identifier_pb2.Identifier(resource_type=identifier_pb2.TASK))
+    client.close()
+
+    assert of_this_home.value.message == (
+        f"hydra.launcher.endpoint=http://{console}/console is the console of the embedded backend; "
+        f"its API is at {flyte_backend.endpoint}."
+    )
+    assert "what is there serves web pages (HTTP/1.1), and no gRPC" in of_another.value.message
 
 
 def test_a_backend_that_takes_connections_and_says_nothing_is_given_up_after_four_seconds() -> None:

@@ -79,6 +79,22 @@ def test_a_failed_job_is_shown_with_its_whole_error_at_once() -> None:
     assert shown(report, stream) == ["job 0 FAILED", "Job 0 ended FAILED: ValueError: x", "hint: see the log"]
 
 
+def test_what_a_job_raised_is_shown_once() -> None:
+    stream = io.StringIO()
+    report = SweepReport([(1, [])], stream=stream)
+    error = ExecutionFailedError(
+        "Job 1 ended FAILED (execution p/d/e): ValueError: x\nTraceback\nValueError: x",
+        hint="see the log",
+        execution="p/d/e",
+        phase="FAILED",
+        traceback_text="Traceback\nValueError: x",
+    )
+
+    report.ended(Outcome(number=1, phase="FAILED", link=LINK, error=error), None)
+
+    assert shown(report, stream) == ["job 1 FAILED", "Traceback", "ValueError: x", "hint: see the log"]
+
+
 def test_an_error_that_was_shown_is_brief_afterwards_and_keeps_the_whole() -> None:
     report = SweepReport([(1, ["+tag=boom"])], stream=io.StringIO())
     whole = ExecutionFailedError(

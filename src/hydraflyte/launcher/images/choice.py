@@ -70,7 +70,15 @@ class Wish:
     def text(self) -> str:
         """Return what dry_run shows of it."""
         base = f" on {self.request.base}" if self.request.base else ""
-        return f"{self.name}: {self.request.target.reference}{base}, by {self.builder}"
+        return f"{self.name}: {self.request.target.reference}{base}, by {self._way()}"
+
+    def _way(self) -> str:
+        dockerfile = self.request.dockerfile
+        if self.builder != "auto":
+            return self.builder
+        return (
+            "append (auto)" if dockerfile is None else f"the first builder that answers (auto), from {dockerfile.name}"
+        )
 
 
 def builds_images(settings: LauncherConfig, *, is_embedded: bool) -> bool:
