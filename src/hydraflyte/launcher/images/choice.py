@@ -76,9 +76,7 @@ class Wish:
         dockerfile = self.request.dockerfile
         if self.builder != "auto":
             return self.builder
-        return (
-            "append (auto)" if dockerfile is None else f"the first builder that answers (auto), from {dockerfile.name}"
-        )
+        return "auto, which appends" if dockerfile is None else f"auto, which builds {dockerfile.name}"
 
 
 def builds_images(settings: LauncherConfig, *, is_embedded: bool) -> bool:

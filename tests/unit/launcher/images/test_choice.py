@@ -90,10 +90,7 @@ def test_a_dockerfile_in_the_context_is_found(around):
     assert wish.request.base == "python:latest"
     assert wish.request.dockerfile == around.root / "Dockerfile"
     assert wish.request.context == around.root
-    assert (
-        wish.text()
-        == "default: reg.example.org/me/app:2 on python:latest, by the first builder that answers (auto), from Dockerfile"
-    )
+    assert wish.text() == "default: reg.example.org/me/app:2 on python:latest, by auto, which builds Dockerfile"
 
 
 def test_paths_count_from_the_folder_of_the_code_wherever_the_launch_is_made(around, tmp_path_factory, monkeypatch):
