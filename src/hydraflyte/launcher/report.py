@@ -194,7 +194,17 @@ class SweepReport:
             self.line(f"job {number}  {row.link}")
         if linked and endpoint.is_embedded:
             self.line("hydraflyte executions show NAME shows one of them")
-        self.line(f"console: {endpoint.front_page}")
+        self._console_address(endpoint)
+
+    def _console_address(self, endpoint: Endpoint) -> None:
+        """Show the console's address; its key is for the one who sits at a terminal, and not for logs."""
+        address, _, key = endpoint.front_page.partition("?")
+        if not key:
+            self.line(f"console: {address}")
+        elif self._console.is_terminal:
+            self.line(f"console, to open before the links: {endpoint.front_page}")
+        else:
+            self.line(f"console: {address} (it and the links open after the address that `hydraflyte status` prints)")
 
     def plan(self, facts: Mapping[str, str | Sequence[str]], inputs: Mapping[int, Mapping[str, object]]) -> None:
         """Show what a launch would do: facts about it, and the inputs of each job by its number."""

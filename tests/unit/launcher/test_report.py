@@ -64,7 +64,8 @@ def test_there_is_one_line_per_event_and_a_table_at_the_end() -> None:
     assert lines[-3:] == [
         f"job 0  {LINK}",
         "hydraflyte executions show NAME shows one of them",
-        "console: http://127.0.0.1:30081/console?key=k",
+        "console: http://127.0.0.1:30081/console (it and the links open after the address that "
+        "`hydraflyte status` prints)",
     ]
     assert max(len(line) for line in lines if "|" in line) < 80
 
@@ -155,6 +156,14 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> FakeTerminal:
     for name, value in {"TERM": "xterm", "COLUMNS": "80", "LINES": "12"}.items():
         monkeypatch.setenv(name, value)
     return FakeTerminal(height=12)
+
+
+def test_the_key_of_the_console_is_shown_to_a_terminal_alone(terminal: FakeTerminal) -> None:
+    report = SweepReport([(0, [])], stream=terminal)
+
+    report.summary(EMBEDDED)
+
+    assert "console, to open before the links: http://127.0.0.1:30081/console?key=k" in "\n".join(terminal.screen())
 
 
 def test_lines_from_many_threads_leave_no_copy_of_the_live_table_behind(terminal: FakeTerminal) -> None:
