@@ -71,11 +71,11 @@ def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
     )
 
 
-def task_execution(row: TaskExecutionRow, http_base_url: str, items: Sequence[ItemRow] = ()) -> TaskExecution:
+def task_execution(row: TaskExecutionRow, http_base_url: str, items: bytes = b"") -> TaskExecution:
     """Return the task execution; log links become absolute URLs.
 
     Args:
-        items: of an array node's one task execution.
+        items: of an array node's one task execution: serialised TaskExecutionMetadata with those alone.
     """
     attempt = AttemptId(execution=row.execution, node=NodeId(row.node_id), attempt=row.retry_attempt)
     closure = TaskExecutionClosure(
@@ -88,9 +88,9 @@ def task_execution(row: TaskExecutionRow, http_base_url: str, items: Sequence[It
             instance_class=TaskExecutionMetadata.INTERRUPTIBLE
             if row.is_interruptible
             else TaskExecutionMetadata.DEFAULT,
-            external_resources=[_external_resource(row.execution, item, http_base_url) for item in items],
         ),
     )
+    closure.metadata.MergeFromString(items)
     _set_times(closure, row.times)
     if row.error is not None:
         closure.error.CopyFrom(error(row.error))
@@ -123,7 +123,8 @@ def _logs(links: Sequence[tuple[str, str]], http_base_url: str) -> list[TaskLog]
     ]
 
 
-def _external_resource(execution: ExecutionId, item: ItemRow, http_base_url: str) -> ExternalResourceInfo:
+def external_resource(execution: ExecutionId, item: ItemRow, http_base_url: str) -> ExternalResourceInfo:
+    """Return the item as the task execution of its array shows it; log links become absolute URLs."""
     attempt = AttemptId(execution=execution, node=NodeId(item.node_id), attempt=item.retry_attempt)
     info = ExternalResourceInfo(
         external_id=generated_name(attempt),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 
 from flyteidl.admin.node_execution_pb2 import (
     DynamicNodeWorkflowResponse,
@@ -28,12 +27,13 @@ from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.identifier_pb2 import TaskExecutionIdentifier
 
 from hydraflyte.backend.admin import checks, convert_nodes
+from hydraflyte.backend.admin.array_items import ArrayItems
 from hydraflyte.backend.admin.columns import Entity
 from hydraflyte.backend.admin.filters import list_selection, next_token
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.refusals import Missing
 from hydraflyte.backend.store import listing
-from hydraflyte.backend.store.listing import ItemRow, NodeRow, TaskExecutionRow
+from hydraflyte.backend.store.listing import NodeRow, TaskExecutionRow
 from hydraflyte.backend.store.registry import EntityKind
 from hydraflyte.backend.store.rows import ARRAY_TASK_TYPE
 from hydraflyte.backend.store.selection import Selection
@@ -47,6 +47,7 @@ class NodeService:
         self._database = parts.database
         self._blobs = parts.blobs
         self._http_base_url = parts.http_base_url
+        self._items = ArrayItems(parts.http_base_url)
 
     async def get(self, request: NodeExecutionGetRequest) -> NodeExecution:
         """GetNodeExecution."""
@@ -95,7 +96,7 @@ class NodeService:
         """GetTaskExecution."""
         execution, node_id, attempt = _task_execution_id(request.id)
         row, items = await self._database.read(
-            lambda connection: _with_items(connection, _find_task(connection, execution, node_id, attempt))
+            lambda connection: self._with_items(connection, _find_task(connection, execution, node_id, attempt))
         )
         return convert_nodes.task_execution(row, self._http_base_url(), items)
 
@@ -106,7 +107,7 @@ class NodeService:
         selection = selection.having("task_executions.node_id = ?", node_id)
         rows = await self._database.read(
             lambda connection: [
-                _with_items(connection, row) for row in listing.list_task_executions(connection, selection)
+                self._with_items(connection, row) for row in listing.list_task_executions(connection, selection)
             ]
         )
         base = self._http_base_url()
@@ -121,6 +122,11 @@ class NodeService:
         return await self._database.read(
             lambda connection: self._read_task_data(_find_task(connection, execution, node_id, attempt))
         )
+
+    def _with_items(self, connection: sqlite3.Connection, row: TaskExecutionRow) -> tuple[TaskExecutionRow, bytes]:
+        """Return the row, and the items if it stands for an array."""
+        is_array = row.task_type == ARRAY_TASK_TYPE
+        return row, self._items.metadata_of(connection, row) if is_array else b""
 
     def _read_node_data(
         self, connection: sqlite3.Connection, execution: ExecutionId, node_id: str
@@ -166,12 +172,6 @@ def _find_task(connection: sqlite3.Connection, execution: ExecutionId, node_id: 
     if row is None:
         raise Missing(f"missing entity of type task execution with identifier {execution}/{node_id}/{attempt}")
     return row
-
-
-def _with_items(connection: sqlite3.Connection, row: TaskExecutionRow) -> tuple[TaskExecutionRow, Sequence[ItemRow]]:
-    """Return the row, and the items if it stands for an array."""
-    is_array = row.task_type == ARRAY_TASK_TYPE
-    return row, listing.list_items(connection, row.execution, row.node_id) if is_array else ()
 
 
 def _token(selection: Selection, count: int) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
+from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, TERMINAL_NODE_PHASES
 from hydraflyte.backend.store.selection import Selection
 from hydraflyte.backend.store.timestamps import from_text, to_text
 from hydraflyte.identifiers import ExecutionId
@@ -148,50 +149,47 @@ class ItemRow:
     """One item of an array node, as its current attempt stands.
 
     ``catalog_key`` is that of its outputs, or ``""``; ``logs`` are (name, uri) pairs; ``child`` is the execution that
-    an item of an array over launch plans began.
+    an item of an array over launch plans began. One that ``has_ended`` stays as it is.
     """
 
     index: int
     node_id: str
     retry_attempt: int
     phase: str
+    has_ended: bool
     cache_status: str
     catalog_key: str
     logs: tuple[tuple[str, str], ...]
     child: ExecutionId | None
 
 
+_ENDED_NODES = frozenset(phase.name for phase in TERMINAL_NODE_PHASES)
 _TASK_PHASES = {"RECOVERED": "SUCCEEDED"}  # of items without an attempt: recovered, a cache hit, or not yet started
 
 
-def list_items(connection: sqlite3.Connection, execution: ExecutionId, node_id: str) -> list[ItemRow]:
-    """Return the items of an array node that have begun, in order."""
+_SELECT_ITEM = (
+    "SELECT nodes.item, nodes.node_id, nodes.attempt, nodes.cache_status, nodes.phase AS node_phase,"
+    " CASE WHEN nodes.cache_tag = '' THEN '' ELSE nodes.cache_dataset || ':' || nodes.cache_tag END AS catalog_key,"
+    " tasks.phase AS task_phase, tasks.logs, child.execution_project AS child_project,"
+    " child.execution_domain AS child_domain, child.execution_name AS child_name FROM node_executions AS nodes"
+    " JOIN executions AS owner ON owner.id = nodes.execution_id"
+    " LEFT JOIN task_executions AS tasks ON tasks.execution_id = nodes.execution_id"
+    " AND tasks.node_id = nodes.node_id AND tasks.retry_attempt = nodes.attempt"
+    " LEFT JOIN executions AS child ON child.id = CASE WHEN nodes.kind = 'launch_plan' THEN"
+    " (SELECT min(id) FROM executions WHERE parent_node_execution_id = nodes.id) END"
+)
+
+
+def list_items(
+    connection: sqlite3.Connection, execution: ExecutionId, node_id: str, *, besides: Collection[int] = ()
+) -> list[ItemRow]:
+    """Return the items of an array node that have begun, in order, without those of the indices ``besides``."""
     rows = connection.execute(
-        "SELECT nodes.item, nodes.node_id, nodes.attempt, nodes.cache_status, nodes.phase AS node_phase,"
-        " CASE WHEN nodes.cache_tag = '' THEN '' ELSE nodes.cache_dataset || ':' || nodes.cache_tag END AS catalog_key,"
-        " tasks.phase AS task_phase, tasks.logs, child.execution_project AS child_project,"
-        " child.execution_domain AS child_domain, child.execution_name AS child_name FROM node_executions AS nodes"
-        " JOIN executions AS owner ON owner.id = nodes.execution_id"
-        " LEFT JOIN task_executions AS tasks ON tasks.execution_id = nodes.execution_id"
-        " AND tasks.node_id = nodes.node_id AND tasks.retry_attempt = nodes.attempt"
-        " LEFT JOIN executions AS child ON nodes.kind = 'launch_plan' AND child.id ="
-        " (SELECT min(id) FROM executions WHERE parent_node_execution_id = nodes.id)"
-        f" WHERE {_OWNER} AND nodes.parent_node_id = ? AND nodes.item IS NOT NULL ORDER BY nodes.item",
-        (*_names(execution), node_id),
+        f"{_SELECT_ITEM} WHERE {_OWNER} AND nodes.parent_node_id = ? AND nodes.item IS NOT NULL"
+        " AND nodes.item NOT IN (SELECT value FROM json_each(?)) ORDER BY nodes.item",
+        (*_names(execution), node_id, json.dumps(list(besides))),
     )
-    return [
-        ItemRow(
-            index=row["item"],
-            node_id=row["node_id"],
-            retry_attempt=row["attempt"],
-            phase=row["task_phase"] or _TASK_PHASES.get(row["node_phase"], row["node_phase"]),
-            cache_status=row["cache_status"],
-            catalog_key=row["catalog_key"],
-            logs=tuple((link["name"], link["uri"]) for link in json.loads(row["logs"] or "[]")),
-            child=None if row["child_name"] is None else _execution_id(row, "child"),
-        )
-        for row in rows
-    ]
+    return [_item(row) for row in rows]
 
 
 def of_execution(selection: Selection, execution: ExecutionId) -> Selection:
@@ -316,6 +314,20 @@ def _node(row: sqlite3.Row) -> NodeRow:
     )
 
 
+def _item(row: sqlite3.Row) -> ItemRow:
+    return ItemRow(
+        index=row["item"],
+        node_id=row["node_id"],
+        retry_attempt=row["attempt"],
+        phase=row["task_phase"] or _TASK_PHASES.get(row["node_phase"], row["node_phase"]),
+        has_ended=row["node_phase"] in _ENDED_NODES,
+        cache_status=row["cache_status"],
+        catalog_key=row["catalog_key"],
+        logs=_logs(row),
+        child=None if row["child_name"] is None else _execution_id(row, "child"),
+    )
+
+
 def _task(row: sqlite3.Row) -> TaskExecutionRow:
     return TaskExecutionRow(
         execution=_execution_id(row),
@@ -332,10 +344,14 @@ def _task(row: sqlite3.Row) -> TaskExecutionRow:
         output_uri=row["output_uri"],
         has_deck=bool(row["has_deck"]),
         is_interruptible=bool(row["is_interruptible"]),
-        logs=tuple((link["name"], link["uri"]) for link in json.loads(row["logs"])),
+        logs=_logs(row),
         error=_error(row),
         times=_times(row),
     )
+
+
+def _logs(row: sqlite3.Row) -> tuple[tuple[str, str], ...]:
+    return tuple((link["name"], link["uri"]) for link in json.loads(row["logs"] or "[]"))
 
 
 def _error(row: sqlite3.Row) -> ErrorColumns | None:

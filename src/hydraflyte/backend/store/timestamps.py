@@ -14,7 +14,7 @@ def to_text(instant: datetime | None) -> str | None:
     """Return ``2026-01-02T03:04:05.678901Z``; text order is time order."""
     if instant is None:
         return None
-    return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 @overload
@@ -25,7 +25,9 @@ def from_text(text: str | None) -> datetime | None:
     """Return the aware UTC instant, or None for None."""
     if text is None:
         return None
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    return datetime.fromisoformat(text[:-1]).replace(
+        tzinfo=timezone.utc
+    )  # a tenth of strptime: lists ask for thousands
 
 
 def duration_ns(started_at: datetime | None, ended_at: datetime | None) -> int:
