@@ -227,6 +227,7 @@ class ExecutionLoop:
                 continue  # a late word about an execution that has ended
             before = changes.get(item.execution) or Change.of(entry.state)
             changes[item.execution] = before.followed_by(await self._step(before.state, item.event, now), item.event)
+            await asyncio.sleep(0)  # a batch may hold hundreds: whoever calls meanwhile is answered between two steps
         for change in await self._store_all(list(changes.values()), now):
             execution = change.state.plan.execution_id
             self._open[execution].state = change.state

@@ -8,6 +8,7 @@ somebody serves only once somebody does.
 from __future__ import annotations
 
 import asyncio
+import gc
 import getpass
 import logging
 import os
@@ -84,6 +85,7 @@ def serve(home: Home, options: BackendOptions, announce: Callable[[RunningBacken
 async def _serve(home: Home, options: BackendOptions, announce: Callable[[RunningBackend], None]) -> None:
     stopping = _stop_on_signals()
     async with _backend(home, options) as running:
+        gc.freeze()  # what is there now stays: looking through it again and again would hold up calls for 50 ms
         home.announce(running)
         announce(running)
         log.info("serving %s, console %s", running.endpoint, running.http_url)

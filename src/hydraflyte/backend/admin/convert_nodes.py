@@ -71,12 +71,8 @@ def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
     )
 
 
-def task_execution(row: TaskExecutionRow, http_base_url: str, items: bytes = b"") -> TaskExecution:
-    """Return the task execution; log links become absolute URLs.
-
-    Args:
-        items: of an array node's one task execution: serialised TaskExecutionMetadata with those alone.
-    """
+def task_execution(row: TaskExecutionRow, http_base_url: str) -> TaskExecution:
+    """Return the task execution, without the items of an array; log links become absolute URLs."""
     attempt = AttemptId(execution=row.execution, node=NodeId(row.node_id), attempt=row.retry_attempt)
     closure = TaskExecutionClosure(
         phase=row.phase,
@@ -90,7 +86,6 @@ def task_execution(row: TaskExecutionRow, http_base_url: str, items: bytes = b""
             else TaskExecutionMetadata.DEFAULT,
         ),
     )
-    closure.metadata.MergeFromString(items)
     _set_times(closure, row.times)
     if row.error is not None:
         closure.error.CopyFrom(error(row.error))

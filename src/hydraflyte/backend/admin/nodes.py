@@ -98,7 +98,9 @@ class NodeService:
         row, items = await self._database.read(
             lambda connection: self._with_items(connection, _find_task(connection, execution, node_id, attempt))
         )
-        return convert_nodes.task_execution(row, self._http_base_url(), items)
+        task = convert_nodes.task_execution(row, self._http_base_url())
+        task.closure.metadata.MergeFromString(items)
+        return task
 
     async def list_tasks(self, request: TaskExecutionListRequest) -> TaskExecutionList:
         """ListTaskExecutions: the attempts of one node."""
@@ -111,10 +113,13 @@ class NodeService:
             ]
         )
         base = self._http_base_url()
-        return TaskExecutionList(
-            task_executions=[convert_nodes.task_execution(row, base, items) for row, items in rows],
+        answer = TaskExecutionList(
+            task_executions=[convert_nodes.task_execution(row, base) for row, _ in rows],
             token=_token(selection, len(rows)),
         )
+        for task, (_, items) in zip(answer.task_executions, rows, strict=True):
+            task.closure.metadata.MergeFromString(items)  # in its place: thousands of items are not copied again
+        return answer
 
     async def task_data(self, request: TaskExecutionGetDataRequest) -> TaskExecutionGetDataResponse:
         """GetTaskExecutionData: as GetNodeExecutionData, of one attempt."""

@@ -34,6 +34,8 @@ from hydraflyte.backend.engine.state import ArrayCounts, AttemptState, NodeState
 from hydraflyte.backend.engine.transitions import Cause, TaskCause
 from hydraflyte.identifiers import NodeId
 
+MOST_UNDER_WAY = 500  # items of one array: more than run at once, few enough for a step that holds nobody up
+
 
 def begin(draft: Draft, node: NodeState) -> None:
     """Queue an array node whose inputs are resolved, and begin as many items as may run at once."""
@@ -96,7 +98,7 @@ def _begin_items(draft: Draft, array: NodeState) -> None:
     items = _items_of(draft, array)
     assert array.array is not None
     counts = array.array
-    limit = items.array.parallelism or counts.size
+    limit = min(items.array.parallelism or counts.size, MOST_UNDER_WAY)
     first = counts.begun
     last = min(counts.size, first + limit - (counts.begun - counts.succeeded - counts.failed))
     draft.keep(replace(array, array=replace(counts, begun=max(first, last))))

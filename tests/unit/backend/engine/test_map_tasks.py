@@ -111,6 +111,16 @@ def test_no_more_items_run_at_once_than_allowed() -> None:
     assert [command.spec.attempt.node for command in run.commanded(StartAttempt)] == ["n0-0-n2"]
 
 
+def test_no_more_than_500_items_are_handed_out_at_once_even_without_a_limit() -> None:
+    run = mapped(502)
+    at_first = len(run.commanded(StartAttempt))
+
+    run.succeed("n0-0-n7", o0=1)
+
+    assert at_first == 500
+    assert [command.spec.attempt.node for command in run.commanded(StartAttempt)] == ["n0-0-n500"]
+
+
 def test_items_that_may_fail_give_none() -> None:
     run = mapped(2, ratio=0.5)
 
