@@ -1,6 +1,7 @@
 """``hydraflyte executions relaunch | recover | evict-cache``, as a user types them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,25 @@ def test_a_single_task_is_relaunched_with_other_inputs(remote, hydraflyte, folde
     execution = remote.sync(remote.fetch_execution(name=changed["name"]))
     assert execution.outputs == {"o0": 6}
     assert execution.spec.overwrite_cache
+
+
+def test_another_backend_is_asked_by_its_endpoint(run, remote, flyte_backend, folder, tmp_path):
+    original = run(cached_flows.sums, folder=str(folder), a=1)
+    elsewhere = {**os.environ, "HYDRAFLYTE_HOME": str(tmp_path / "no backend here")}
+
+    def call(verb, *more):
+        command = [sys.executable, "-m", "hydraflyte", "executions", verb, original.id.name, *more, "--json"]
+        return subprocess.run(command, env=elsewhere, capture_output=True, text=True, timeout=90)
+
+    relaunched = call("relaunch", "--endpoint", flyte_backend.config, "--wait")
+    recovered = call("recover", "--endpoint", flyte_backend.config, "--wait")
+    nobody = call("recover")
+
+    assert [json.loads(each.stdout)["phase"] for each in (relaunched, recovered)] == ["SUCCEEDED"] * 2
+    link = json.loads(relaunched.stdout)["console_url"]
+    assert link.startswith(f"{flyte_backend.http_url}/console/projects/flytesnacks/domains/development/executions/")
+    assert nobody.returncode == 1
+    assert "No backend serves the home" in json.loads(nobody.stdout)["error"]
 
 
 def test_what_cannot_be_run_again_or_changed_is_told_in_one_sentence(run, hydraflyte, folder):

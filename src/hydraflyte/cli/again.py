@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import time
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from hydraflyte.cli.clients import client_of
 from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, tasks_of
 from hydraflyte.cli.options import print_json, running_backend
-from hydraflyte.errors import ExecutionError
-from hydraflyte.home import RunningBackend
+from hydraflyte.errors import ExecutionError, ExecutionFailedError
 
 if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that `--help` need not pay
     from flyteidl.admin.execution_pb2 import Execution
     from flyteidl.admin.node_execution_pb2 import NodeExecution
     from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
-_PAUSE_S = 0.2
+    from hydraflyte.launcher.remote import GrpcFlyteClient
+
 _ITEM_KEY = "catalog_key"
 
 
@@ -55,30 +56,18 @@ def add_changes(relaunch: argparse.ArgumentParser) -> None:
 
 def run_relaunch(options: argparse.Namespace) -> int:
     """Run an execution again, with some of its inputs changed if so asked."""
-    from flyteidl.admin.execution_pb2 import ExecutionRelaunchRequest
-
-    from hydraflyte.cli.connection import TIMEOUT_S, admin_of
-
-    running = running_backend(options)
-    with admin_of(running) as admin:
+    with client_of(options) as flyte:
         if options.changes:
-            name = _relaunch_changed(running, options)
+            name = _relaunch_changed(flyte, options)
         else:
-            request = ExecutionRelaunchRequest(id=identifier_of(options), overwrite_cache=options.overwrite_cache)
-            name = admin.RelaunchExecution(request, timeout=TIMEOUT_S).id.name
-        return _tell(admin, running, options, name)
+            name = flyte.relaunch(identifier_of(options), overwrite_cache=options.overwrite_cache).name
+        return _tell(flyte, options, name)
 
 
 def run_recover(options: argparse.Namespace) -> int:
     """Run an execution again from where it failed."""
-    from flyteidl.admin.execution_pb2 import ExecutionRecoverRequest
-
-    from hydraflyte.cli.connection import TIMEOUT_S, admin_of
-
-    running = running_backend(options)
-    with admin_of(running) as admin:
-        request = ExecutionRecoverRequest(id=identifier_of(options))
-        return _tell(admin, running, options, admin.RecoverExecution(request, timeout=TIMEOUT_S).id.name)
+    with client_of(options) as flyte:
+        return _tell(flyte, options, flyte.recover(identifier_of(options)).name)
 
 
 def run_evict_cache(options: argparse.Namespace) -> int:
@@ -99,35 +88,33 @@ def run_evict_cache(options: argparse.Namespace) -> int:
     return 0
 
 
-def _relaunch_changed(running: RunningBackend, options: argparse.Namespace) -> str:
+def _relaunch_changed(flyte: GrpcFlyteClient, options: argparse.Namespace) -> str:
     from hydraflyte.client import Client
-    from hydraflyte.launcher.endpoint import endpoint_of
-    from hydraflyte.launcher.remote import GrpcFlyteClient
 
-    with Client(GrpcFlyteClient(endpoint_of(running)), project=options.project, domain=options.domain) as client:
-        relaunched = client.relaunch(options.name, overrides=options.changes, overwrite_cache=options.overwrite_cache)
-        return relaunched.name
+    client = Client(flyte, project=options.project, domain=options.domain)
+    relaunched = client.relaunch(options.name, overrides=options.changes, overwrite_cache=options.overwrite_cache)
+    return relaunched.name
 
 
-def _tell(admin: AdminServiceStub, running: RunningBackend, options: argparse.Namespace, name: str) -> int:
+def _tell(flyte: GrpcFlyteClient, options: argparse.Namespace, name: str) -> int:
     """Print the new execution, when it has ended if that is waited for; returns the exit status."""
     from flyteidl.core.execution_pb2 import WorkflowExecution
 
-    phases = WorkflowExecution
-    ended = (phases.SUCCEEDED, phases.FAILED, phases.ABORTED, phases.TIMED_OUT)
+    from hydraflyte.client import Client
+    from hydraflyte.launcher.handles import execution_link
+
+    if options.wait:
+        with contextlib.suppress(ExecutionFailedError):  # told below, in the backend's own words
+            Client(flyte, project=options.project, domain=options.domain).wait(name)
     identifier = identifier_of(options)
     identifier.name = name
-    execution = get_execution(admin, identifier)
-    while options.wait and execution.closure.phase not in ended:
-        time.sleep(_PAUSE_S)
-        execution = get_execution(admin, identifier)
+    closure = flyte.get_execution(identifier, patience_s=0).closure
     facts = {
         "name": name,
-        "phase": phases.Phase.Name(execution.closure.phase),
+        "phase": WorkflowExecution.Phase.Name(closure.phase),
         "reference": options.name,
-        "error": execution.closure.error.message,
-        "console_url": f"{running.http_url}/console/projects/{options.project}/domains/{options.domain}"
-        f"/executions/{name}",
+        "error": closure.error.message,
+        "console_url": execution_link(flyte.endpoint.console_url, identifier),
     }
     if options.json:
         print_json(facts)
@@ -135,7 +122,7 @@ def _tell(admin: AdminServiceStub, running: RunningBackend, options: argparse.Na
         print(f"{name}  {facts['phase']}  {facts['console_url']}")
         if facts["error"]:
             print(f"\n{facts['error']}")
-    return int(options.wait and execution.closure.phase != phases.SUCCEEDED)
+    return int(options.wait and closure.phase != WorkflowExecution.SUCCEEDED)
 
 
 def _catalog_keys(admin: AdminServiceStub, execution: Execution, only_node: str | None) -> Iterator[tuple[str, str]]:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that
     from hydraflyte.launcher.remote import GrpcFlyteClient
 
 
-def add_endpoint(parser: argparse.ArgumentParser) -> None:
+def add_endpoint(parser: argparse.ArgumentParser, *, default: str = "auto") -> None:
     """Add ``--project``, ``--domain`` and ``--endpoint``."""
     parser.add_argument("--project", default="flytesnacks", help="default: %(default)s")
     parser.add_argument("--domain", default="development", help="default: %(default)s")
     parser.add_argument(
         "--endpoint",
-        default="auto",
+        default=default,
         help="as hydra.launcher.endpoint (default: %(default)s); --home means the embedded backend",
     )
 

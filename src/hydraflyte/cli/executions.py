@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from hydraflyte.cli import again
+from hydraflyte.cli.clients import add_endpoint
 from hydraflyte.cli.logs import Follower, Stream, copy_log, log_text
 from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, tasks_of
 from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, print_table, running_backend
@@ -45,13 +46,16 @@ def add_verbs(verbs: Verbs) -> None:
     cancel.add_argument("--cause", default="cancelled from the command line", help="reason to record")
     cancel.set_defaults(run=run_cancel)
 
-    relaunch, *others = again.add_actions(actions)
+    relaunch, recover, evict = again.add_actions(actions)
 
-    for action in (listing, show, logs, cancel, relaunch, *others):
+    for action in (listing, show, logs, cancel, relaunch, recover, evict):
         if action is not listing:
             action.add_argument("name", metavar="EXECUTION", help="name of the execution")
-        action.add_argument("--project", default="flytesnacks", help="default: %(default)s")
-        action.add_argument("--domain", default="development", help="default: %(default)s")
+        if action in (relaunch, recover):
+            add_endpoint(action, default="embedded")
+        else:
+            action.add_argument("--project", default="flytesnacks", help="default: %(default)s")
+            action.add_argument("--domain", default="development", help="default: %(default)s")
         add_home(action)
         add_json(action)
     again.add_changes(relaunch)

@@ -297,6 +297,22 @@ class GrpcFlyteClient:
             if error.code != grpc.StatusCode.FAILED_PRECONDITION.name:
                 raise
 
+    def relaunch(
+        self, execution: identifier_pb2.WorkflowExecutionIdentifier, *, overwrite_cache: bool = False
+    ) -> identifier_pb2.WorkflowExecutionIdentifier:
+        """Begin the same again, all of it; returns the new execution."""
+        request = execution_pb2.ExecutionRelaunchRequest(id=execution, overwrite_cache=overwrite_cache)
+        created: identifier_pb2.WorkflowExecutionIdentifier = self._call(self._admin.RelaunchExecution, request).id
+        return created
+
+    def recover(
+        self, execution: identifier_pb2.WorkflowExecutionIdentifier
+    ) -> identifier_pb2.WorkflowExecutionIdentifier:
+        """Begin the same again, but for what ended well; returns the new execution."""
+        request = execution_pb2.ExecutionRecoverRequest(id=execution)
+        created: identifier_pb2.WorkflowExecutionIdentifier = self._call(self._admin.RecoverExecution, request).id
+        return created
+
     def _creation(
         self, identifier: identifier_pb2.Identifier, spec: Message
     ) -> tuple[Callable[..., Any], Message]:  # Any: gRPC's stubs are not typed by their messages
