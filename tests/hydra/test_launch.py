@@ -233,6 +233,27 @@ def test_an_interrupt_says_what_goes_on_and_how_to_end_it(tmp_path: Path) -> Non
     assert errors == ""
 
 
+def test_an_interrupt_before_any_job_says_so(tmp_path: Path) -> None:
+    program = write_program(tmp_path, f"{SLOW}\n# of {tmp_path}\n")
+    process = subprocess.Popen(
+        [sys.executable, *QUIET, program.name, "-m", "+seconds=20"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("version"))
+
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 130, errors
+    assert "submitted:" not in rest
+    assert errors == "Interrupted: no job was submitted.\n"
+
+
 def test_on_a_terminal_the_live_table_gives_way_to_one_table_of_results(program: Path) -> None:
     leader, follower = pty.openpty()
     process = subprocess.Popen(

@@ -34,6 +34,7 @@ from hydraflyte.launcher.jobs import (
     LaunchRequest,
     as_hydra_prints_it,
     compose_jobs,
+    end_sweep_early,
     make_sweep_dir,
     open_job_return,
     sweeper_of,
@@ -56,6 +57,7 @@ from hydraflyte.launcher.schedules import fire_times_text, schedule_of, schedule
 from hydraflyte.launcher.scheduling import check_one_schedule, set_schedules, take_back_schedules
 from hydraflyte.launcher.settings import read_settings
 from hydraflyte.launcher.sweep_notice import tell_when_sweep_ends
+from hydraflyte.launcher.sweeps.interrupts import INTERRUPTED_STATUS, plain_interrupts
 from hydraflyte.launcher.sweeps.objectives import refuse_useless_settings
 from hydraflyte.launcher.sweeps.running import run_jobs
 from hydraflyte.launcher.task_settings import settings_text
@@ -72,7 +74,11 @@ def launch(request: LaunchRequest) -> list[JobReturn]:
         HydraFlyteError: nothing could be launched. A job that fails is no error here, but a failed ``JobReturn``.
     """
     try:
-        returns = _launch(request)
+        with plain_interrupts():
+            returns = _launch(request)
+    except KeyboardInterrupt:
+        _say_interrupted(request)
+        raise SystemExit(INTERRUPTED_STATUS) from None
     except HydraFlyteError as error:
         tell_error(error, os.environ)
         raise as_hydra_prints_it(error) from error
@@ -81,6 +87,15 @@ def launch(request: LaunchRequest) -> list[JobReturn]:
         raise
     tell_result(request.session, os.environ, returns)
     return returns
+
+
+def _say_interrupted(request: LaunchRequest) -> None:
+    """Say what an interrupt leaves behind that came before jobs were followed, or again after it was answered."""
+    session = request.session
+    follow = f"; what was submitted goes on: hydraflyte sweeps attach {session.sweep_id}"
+    sys.stderr.write(f"Interrupted{': no job was submitted.' if session.manifest is None else follow}\n")
+    tell_result(session, os.environ)
+    end_sweep_early(request)
 
 
 def _launch(request: LaunchRequest) -> list[JobReturn]:

@@ -9,12 +9,32 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from types import FrameType, TracebackType
 from typing import Any, TextIO
 
+INTERRUPTED_STATUS = 130
+"""128 + SIGINT, as shells have it."""
 QUESTION = "Leave the jobs running [d], cancel them [c], or go on waiting [g]? "
+
+
+@contextmanager
+def plain_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise ``KeyboardInterrupt`` while inside, as Python has it: flytekit makes it a silent ``exit(1)``.
+
+    In other threads than the main one, and where interrupts are ignored (nohup), it does nothing.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Choice(Enum):
@@ -26,10 +46,7 @@ class Choice(Enum):
 
 
 class Interrupts:
-    """Turns Ctrl-C into a call while in a ``with`` block. In other threads than the main one, it does nothing.
-
-    flytekit, once imported, turns it into a silent ``exit(1)``; that is put back afterwards.
-    """
+    """Turns Ctrl-C into a call while in a ``with`` block. In other threads than the main one, it does nothing."""
 
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify

@@ -29,7 +29,7 @@ from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.records.results import ResultRow, write_results
 from hydraflyte.launcher.records.session import SweepSession
 from hydraflyte.launcher.remote import FlyteClient
-from hydraflyte.launcher.sweeps.interrupts import Choice, Interrupts
+from hydraflyte.launcher.sweeps.interrupts import INTERRUPTED_STATUS, Choice, Interrupts
 from hydraflyte.launcher.sweeps.objectives import objective_of
 from hydraflyte.launcher.sweeps.planning import PlannedJob, plan_jobs
 from hydraflyte.launcher.tracebacks import last_line
@@ -37,9 +37,6 @@ from hydraflyte.launcher.wait import NOT_STARTED, Interruption, Outcome, Sweep, 
 from hydraflyte.transport.readable import readable_map
 
 __all__ = ["run_jobs"]
-
-_INTERRUPTED_STATUS = 130
-"""128 + SIGINT, as shells have it."""
 
 
 def run_jobs(
@@ -140,7 +137,7 @@ class _Run:
         missing = sum(number not in submitted for number in self._jobs)
         self.prepared.report.interrupted(in_flight, self._session.sweep_id, missing)
         end_sweep_early(self.request)
-        raise SystemExit(_INTERRUPTED_STATUS) from None
+        raise SystemExit(INTERRUPTED_STATUS) from None
 
     def _end(self, step: Submission | Outcome, sweep: Sweep) -> None:
         result = self._result(step)
