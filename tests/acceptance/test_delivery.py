@@ -554,5 +554,8 @@ def test_a_sweep_is_no_package(tmp_path: Path) -> None:
     refused = command("package", "train.py", "name=a,b", "-o", "x.artifact", cwd=tmp_path)
 
     assert refused.returncode == 1
-    assert "A package has one set of defaults, and this launch has 2 jobs." in refused.stderr
+    assert refused.stderr == (
+        "error: A package has one set of defaults, and this launch has 2 jobs.\n"
+        "hint: give one value for each key; where the config chooses a sweeper, add hydra/sweeper=basic.\n"
+    )
     assert not (tmp_path / "x.artifact").exists()

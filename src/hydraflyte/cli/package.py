@@ -50,7 +50,9 @@ def run_package(options: argparse.Namespace) -> int:
             f"{options.output} cannot be written: there is no folder {output.parent}.",
             hint=f"correct the path, or `mkdir -p {output.parent}`.",
         )
-    ended = _run_script(options, output)
+    ended, told = _run_script(options, output)
+    if ended.returncode != 0 and told is not None and "error" in told:
+        raise PackagingError(told["error"], hint=told["hint"])
     if ended.returncode != 0:
         raise PackagingError(
             f"{options.script} could not be packaged:\n{ended.stderr.strip() or ended.stdout.strip()}",
@@ -65,19 +67,28 @@ def run_package(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_script(options: argparse.Namespace, output: Path) -> subprocess.CompletedProcess[str]:
+def _run_script(
+    options: argparse.Namespace, output: Path
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any] | None]:  # Any: a JSON-like tree
+    """Return how the script ended, and what its launch tells of it."""
+    from hydraflyte.launcher.records.told import read_record
+
     with tempfile.TemporaryDirectory(prefix="hydraflyte-package-") as scratch:
         wanted = "hydra.launcher.dry_run=true" if options.dry_run else f"hydra.launcher.package={_quoted(output)}"
         arguments = [*options.overrides, f"hydra.sweep.dir={_quoted(Path(scratch))}", wanted]
-        ended = _run(options.script, arguments)
+        record = Path(scratch) / "record.json"
+        ended = _run(options.script, arguments, record)
         if ended.returncode != 0 and (_NO_LAUNCHER in ended.stderr or "Key 'dry_run' not in '" in ended.stderr):
-            ended = _run(options.script, [_LAUNCHER, *arguments])
-        return ended
+            ended = _run(options.script, [_LAUNCHER, *arguments], record)
+        return ended, read_record(record)
 
 
-def _run(script: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(script: str, arguments: list[str], record: Path) -> subprocess.CompletedProcess[str]:
+    from hydraflyte.launcher.records.told import RECORD_VARIABLE
+
     return subprocess.run(
         [sys.executable, script, "-m", *arguments],
+        env={**os.environ, RECORD_VARIABLE: str(record)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -7,7 +7,6 @@ process beside this one, which prints nothing but one document when the script h
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -102,7 +101,7 @@ def _run_beside(command: Sequence[str], environ: Mapping[str, str]) -> int:
     Raises:
         DiscoveryError: the script ended badly before it launched anything.
     """
-    from hydraflyte.launcher.records.told import RECORD_VARIABLE
+    from hydraflyte.launcher.records.told import RECORD_VARIABLE, read_record
 
     with tempfile.TemporaryDirectory(prefix="hydraflyte-run-") as scratch:
         record = Path(scratch) / "record.json"
@@ -110,7 +109,7 @@ def _run_beside(command: Sequence[str], environ: Mapping[str, str]) -> int:
             signal.signal(signal.SIGINT, lambda *_: None)  # the terminal interrupts the script, too
             signal.signal(signal.SIGTERM, lambda *_: script.terminate())
             ended = script.wait()
-        told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+        told = read_record(record)
     status = ended if ended >= 0 else 128 - ended
     if told is None and status != 0:
         raise DiscoveryError(

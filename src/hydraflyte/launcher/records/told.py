@@ -1,7 +1,7 @@
-"""What a launch tells a program: one document, in the file that ``hydraflyte run --json`` names.
+"""What a launch tells a program: one document, in the file that ``HYDRAFLYTE_RECORD`` names.
 
 Written anew at the end of each launch of a sweep, whatever ended it. One rule: it says what the terminal is told, and
-nothing else; nobody but ``hydraflyte run`` reads it.
+nothing else. Read by the commands that run scripts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ from hydraflyte.launcher.redaction import shown_overrides
 
 RECORD_VARIABLE = "HYDRAFLYTE_RECORD"
 _JUST_SUBMITTED = "QUEUED"
+
+
+def read_record(path: Path) -> dict[str, Any] | None:  # Any: a JSON-like tree
+    """Return what the launches of a program have told; None if there was none."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def tell_result(session: SweepSession, environ: Mapping[str, str], returns: Sequence[JobReturn] = ()) -> None:
