@@ -9,10 +9,12 @@ import contextlib
 import http.client
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass(kw_only=True)
@@ -25,6 +27,8 @@ class Fault:
         cut_answer_after: the connection is closed when so many bytes of the answer's body have gone.
         change: applied to the answer's body; its headers stay.
         is_silent: nothing is answered until the proxy ends.
+        is_endless: the answer's body, after ``body``, goes on until the other side hangs up.
+        drip_s: the answer's body comes byte by byte, with such a pause after each.
     """
 
     at: str
@@ -36,16 +40,19 @@ class Fault:
     cut_answer_after: int | None = None
     change: Callable[[bytes], bytes] | None = None
     is_silent: bool = False
+    is_endless: bool = False
+    drip_s: float = 0.0
 
 
 @dataclass
 class FaultyProxy:
-    """``host`` is what images are named after."""
+    """``host`` is what images are named after; ``bodies`` are those that were sent."""
 
     host: str
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def fault_for(self, line: str) -> Fault | None:
@@ -57,8 +64,12 @@ class FaultyProxy:
 
 
 @contextlib.contextmanager
-def run_proxy(registry: str) -> Iterator[FaultyProxy]:
-    """Serve a proxy before ``localhost:<port>`` on another port of localhost."""
+def run_proxy(registry: str, *, tls: tuple[Path, Path] | None = None) -> Iterator[FaultyProxy]:
+    """Serve a proxy before ``localhost:<port>`` on another port of localhost.
+
+    Args:
+        tls: certificate and key, for a proxy that speaks TLS.
+    """
     proxy = FaultyProxy(host="")
 
     class Handler(_Handler):
@@ -66,6 +77,10 @@ def run_proxy(registry: str) -> Iterator[FaultyProxy]:
 
     Handler.proxy, Handler.registry = proxy, registry
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         server.daemon_threads = True
         server.block_on_close = False
         proxy.host = f"localhost:{server.server_port}"
@@ -96,9 +111,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up()
             return
         body = self.rfile.read(length)
+        self.proxy.bodies.append(body)
         if fault.is_silent:
             self.proxy.closing.wait()
             self._hang_up()
+        elif fault.is_endless:
+            self._answer(fault.status or 200, fault.headers, fault.body)
+            self._go_on()
+        elif fault.drip_s and self.command != "HEAD":
+            self._answer(fault.status or 200, {**fault.headers, "Content-Length": str(len(fault.body))}, b"")
+            self._drip(fault)
         elif fault.status is not None:
             self._answer(fault.status, {**fault.headers, "Content-Length": str(len(fault.body))}, fault.body)
         else:
@@ -132,6 +154,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def _go_on(self) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            for _ in range(512):  # 64 MiB will do
+                self.wfile.write(b" " * 131072)
+
+    def _drip(self, fault: Fault) -> None:
+        with contextlib.suppress(OSError):
+            for byte in fault.body:
+                if self.proxy.closing.wait(fault.drip_s):
+                    return
+                self.wfile.write(bytes([byte]))
 
     def _hang_up(self) -> None:
         self.close_connection = True

@@ -7,6 +7,7 @@ already is not sent again. Knows registries and layers; does not know why it was
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +55,11 @@ class LayerAppender:
             is_insecure=request.is_insecure,
             writes=True,
             environment=self.environment,
-            patience=replace(self.patience or Patience(), is_cancelled=request.is_cancelled),
+            patience=replace(
+                self.patience or Patience(),
+                is_cancelled=request.is_cancelled,
+                deadline=time.monotonic() + request.timeout_s,
+            ),
         )
         base = resolve_base(request, target)
         key = key_of({"base": base.digest, **_content(request)})

@@ -83,15 +83,38 @@ def read_config(content: bytes, name: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(content)
-        layers = document["rootfs"]["diff_ids"]
-    except (ValueError, KeyError, TypeError):
-        layers = None
+    except ValueError:
+        document = None
+    layers = _object(_object(document).get("rootfs")).get("diff_ids")
     if not isinstance(layers, list):
         raise ImageError(
             f"The config of {name} names no layers.",
             hint="It is no container image (a chart, a model?): check base_image.",
         )
+    if not _is_sound(document, layers):
+        raise ImageError(
+            f"The config of {name} cannot be used: its settings are not of the kinds that they should be.",
+            hint="Push the base again with a builder of this decade.",
+        )
     return dict(document)
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_sound(document: dict[str, Any], layers: list[object]) -> bool:
+    settings, history = document.get("config") or {}, document.get("history") or []
+    if not isinstance(settings, dict) or not isinstance(history, list):
+        return False
+    variables = settings.get("Env") or []
+    texts = [document.get(key, "") for key in ("os", "architecture", "variant")]
+    texts += [settings.get(key) or "" for key in ("WorkingDir", "User")]
+    return (
+        isinstance(variables, list)
+        and all(isinstance(text, str) for text in [*layers, *variables, *texts])
+        and all(isinstance(entry, dict) for entry in history)
+    )
 
 
 def platform_of(config: Mapping[str, Any]) -> Platform:

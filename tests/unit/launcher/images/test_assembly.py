@@ -26,12 +26,14 @@ from hydraflyte.launcher.images.registry.manifests import (
     parse_platform,
 )
 
+ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")
+CONFIG = b'"config": {"digest": "%s", "size": 3}' % THREE.encode()
 LAYER = Layer(path=Path("layer"), digest="sha256:new", diff_id="sha256:plain", size_bytes=7, created_by="code")
 
 
 def image(kind=OCI_MANIFEST, **given):
-    layers = [{"mediaType": "x", "digest": "sha256:1", "size": 1}, {"mediaType": "x", "digest": "sha256:2", "size": 2}]
-    document = {"schemaVersion": 2, "config": {"digest": "sha256:c", "size": 3}, "layers": layers, **given}
+    layers = [{"mediaType": "x", "digest": ONE, "size": 1}, {"mediaType": "x", "digest": TWO, "size": 2}]
+    document = {"schemaVersion": 2, "config": {"digest": THREE, "size": 3}, "layers": layers, **given}
     return parse_manifest(encode({**document, "mediaType": kind}), kind, name="base")
 
 
@@ -106,7 +108,7 @@ def test_a_last_layer_made_by_copy_can_be_taken_off(created_by):
 
     manifest, below = without_last_copy(image(), config(history=history))
 
-    assert [layer.digest for layer in manifest.layers] == ["sha256:1"]
+    assert [layer.digest for layer in manifest.layers] == [ONE]
     assert below["rootfs"]["diff_ids"] == ["d1"]
     assert [entry["created_by"] for entry in below["history"]] == ["RUN", "CMD"]
 
@@ -129,9 +131,9 @@ def test_what_is_no_config_of_an_image_is_refused(content):
 @pytest.mark.parametrize(
     ("content", "content_type", "kind"),
     [
-        (b'{"schemaVersion": 2, "config": {}, "layers": []}', "", OCI_MANIFEST),
+        (b'{"schemaVersion": 2, %s, "layers": []}' % CONFIG, "", OCI_MANIFEST),
         (b'{"schemaVersion": 2, "manifests": []}', "application/json", OCI_INDEX),
-        (b'{"schemaVersion": 2, "config": {}, "layers": []}', f"{DOCKER_MANIFEST}; charset=utf-8", DOCKER_MANIFEST),
+        (b'{"schemaVersion": 2, %s, "layers": []}' % CONFIG, f"{DOCKER_MANIFEST}; charset=utf-8", DOCKER_MANIFEST),
     ],
 )
 def test_a_manifest_that_does_not_name_its_type_is_known_by_its_shape(content, content_type, kind):

@@ -53,7 +53,18 @@ class Answer:
         return self.document
 
 
-@pytest.mark.parametrize("realm", ["http://auth.example/token", "ftp://auth.example", "", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "realm",
+    [
+        "http://auth.example/token",
+        "http://localhost:80@auth.example/token",
+        "http://[::1]:80@auth.example/token",
+        "http://[::1/token",
+        "ftp://auth.example",
+        "",
+        "file:///etc/passwd",
+    ],
+)
 def test_a_password_is_not_sent_to_a_token_server_in_plain_text(realm):
     def ask(*given):
         raise AssertionError("a request was sent")

@@ -12,28 +12,27 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode
 
 import requests
 
 from hydraflyte.errors import ImageError
+from hydraflyte.launcher.images.registry.bodies import Body, Traffic, pieces_of
 from hydraflyte.launcher.images.registry.manifests import (
     ACCEPTED,
     Descriptor,
     Manifest,
     ManifestInfo,
     digest_of,
+    is_digest,
     parse_manifest,
 )
 from hydraflyte.launcher.images.registry.names import ImageName, parse_image
 from hydraflyte.launcher.images.registry.patience import Interrupted, Patience
 from hydraflyte.launcher.images.registry.refusals import not_what_it_says
 from hydraflyte.launcher.images.registry.tokens import Scopes, pull, push
-from hydraflyte.launcher.images.registry.transport import Ask, Body, Traffic, Transport
+from hydraflyte.launcher.images.registry.transport import ANSWER_LIMIT_BYTES, Ask, Transport
 from hydraflyte.launcher.images.registry.uploads import Upload
-
-_MANIFEST_LIMIT_BYTES = 8 * 1024 * 1024  # registries refuse more than 4 MB
-_PIECE_BYTES = 256 * 1024
 
 
 class Registry:
@@ -95,7 +94,7 @@ class Registry:
         if response.status_code == 404:
             return None
         digest = response.headers.get("Docker-Content-Digest", "")
-        if not digest.startswith("sha256:"):  # not every registry says it
+        if not is_digest(digest):  # not every registry says it
             manifest = self.manifest(reference)
             return ManifestInfo(digest=manifest.digest, media_type=manifest.media_type)
         return ManifestInfo(digest=digest, media_type=response.headers.get("Content-Type", ""))
@@ -112,12 +111,13 @@ class Registry:
         if response.status_code == 404:
             return None
         content = response.content
-        if len(content) > _MANIFEST_LIMIT_BYTES:
+        if len(content) > ANSWER_LIMIT_BYTES:
             raise ImageError(
-                f"The manifest of {named} has {len(content)} bytes.", hint="It is no image; check the name."
+                f"The manifest of {named} has more than {ANSWER_LIMIT_BYTES} bytes.",
+                hint="It is no image; check the name.",
             )
-        expected = reference if reference.startswith("sha256:") else response.headers.get("Docker-Content-Digest", "")
-        if expected.startswith("sha256:") and digest_of(content) != expected:
+        expected = reference if is_digest(reference) else response.headers.get("Docker-Content-Digest", "")
+        if is_digest(expected) and digest_of(content) != expected:
             raise not_what_it_says(f"The manifest of {named}", expected, digest_of(content))
         return parse_manifest(content, response.headers.get("Content-Type", ""), name=named)
 
@@ -193,7 +193,16 @@ class Registry:
         return response.status_code == 201
 
     def read_blob(self, digest: str, size_bytes: int) -> bytes:
-        """Return a small blob, such as an image's config."""
+        """Return a small blob, such as an image's config.
+
+        Raises:
+            ImageError: it cannot be read, is not what its digest says, or is not small.
+        """
+        if size_bytes > ANSWER_LIMIT_BYTES:
+            raise ImageError(
+                f"The config {digest} of {self.name.repository} has {size_bytes} bytes.",
+                hint="It is no image that can be run; check the name.",
+            )
         return b"".join(self.blob_chunks(digest, size_bytes))
 
     def blob_chunks(self, digest: str, size_bytes: int) -> Iterator[bytes]:
@@ -207,6 +216,8 @@ class Registry:
         for piece in pieces:
             hasher.update(piece)
             received += len(piece)
+            if received > size_bytes:  # it may never end
+                break
             yield piece
         actual = f"sha256:{hasher.hexdigest()}"
         if actual != digest or received != size_bytes:
@@ -226,16 +237,15 @@ class Registry:
         Upload(transport=self._transport, name=self.name, scopes=self._scopes, digest=digest, body=body).send()
 
     def _abandon(self, begun: requests.Response) -> None:
-        address = urljoin(begun.url, begun.headers.get("Location", ""))
         ask = Ask(
             method="DELETE",
-            address=address,
+            address=begun.url,
             doing="Giving up an upload",
             scopes=self._scopes,
             accepted=frozenset(range(200, 500)),  # a courtesy: registries clean up by themselves
         )
         try:
-            self._transport.once(ask)
+            self._transport.once(replace(ask, address=self._transport.location_in(begun, ask)))
         except (Interrupted, ImageError):
             return
 
@@ -273,15 +283,14 @@ class _Resumed:
                 in_vain = in_vain + 1 if self._received == before else 0
                 if in_vain >= patience.attempts:
                     raise self._truncated(error) from error
-                patience.pause(patience.first_pause_s)
+                patience.wait(patience.first_pause_s)
 
     def _rest(self) -> Iterator[bytes]:
         headers = {"Range": f"bytes={self._received}-"} if self._received else {}
-        ask = replace(self._ask, headers={"Accept-Encoding": "identity", **headers})
-        response = self._transport.attempt(ask)
+        response = self._transport.attempt(replace(self._ask, headers=headers))
         skipped = self._received if response.status_code == 200 else 0  # the whole of it again
         with response:
-            for piece in response.iter_content(_PIECE_BYTES):
+            for piece in pieces_of(response):
                 self._transport.patience.check()
                 kept = piece[skipped:]
                 skipped = max(0, skipped - len(piece))

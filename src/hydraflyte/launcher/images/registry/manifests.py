@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +24,18 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 ACCEPTED = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 _INDEXES = (OCI_INDEX, DOCKER_LIST)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_OTHER_DIGEST = re.compile(r"sha512:[0-9a-f]{128}")
 
 
 def digest_of(content: bytes) -> str:
     """Return ``sha256:…`` of ``content``."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether ``text`` is a digest as we count it ourselves, and not a tag or anything else."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +56,7 @@ class Descriptor:
 
     @staticmethod
     def of(entry: Mapping[str, Any]) -> Descriptor:
-        return Descriptor(
-            digest=str(entry["digest"]), size_bytes=int(entry["size"]), media_type=str(entry.get("mediaType", ""))
-        )
+        return Descriptor(digest=entry["digest"], size_bytes=entry["size"], media_type=str(entry.get("mediaType", "")))
 
     def document(self) -> dict[str, Any]:
         """Return it as it stands in a manifest."""
@@ -168,21 +174,36 @@ def parse_manifest(content: bytes, content_type: str, *, name: str) -> Manifest:
         document = None
     if not isinstance(document, dict):
         raise _unreadable(name, "it is no JSON object")
-    media_type = str(document.get("mediaType") or _by_shape(document, content_type.partition(";")[0].strip()))
+    media_type = document.get("mediaType") or _by_shape(document, content_type.partition(";")[0].strip())
     if media_type in _INDEXES:
         wanted = "manifests"
     elif media_type in (OCI_MANIFEST, DOCKER_MANIFEST):
         wanted = "layers"
     else:
         raise _unreadable(name, f"its type is {media_type or 'not given'}")
-    if not isinstance(document.get(wanted), list):
+    entries = document.get(wanted)
+    if not isinstance(entries, list):
         raise _unreadable(name, f"it has no list of {wanted}")
+    described = [*entries, *([document.get("config")] if wanted == "layers" else [])]
+    if not all(map(_is_descriptor, described)) or not isinstance(document.get("annotations") or {}, dict):
+        raise _unreadable(name, "what it lists has no digests and sizes")
     return Manifest(content=content, media_type=media_type, document=document)
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """Return the bytes of a document that we made; the same document gives the same bytes."""
     return json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+
+
+def _is_descriptor(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    digest, size = entry.get("digest"), entry.get("size")
+    has_digest = isinstance(digest, str) and (is_digest(digest) or _OTHER_DIGEST.fullmatch(digest) is not None)
+    has_size = isinstance(size, int) and size >= 0
+    return (
+        has_digest and has_size and all(isinstance(entry.get(key) or {}, dict) for key in ("platform", "annotations"))
+    )
 
 
 def _by_shape(document: Mapping[str, Any], content_type: str) -> str:
@@ -195,9 +216,9 @@ def _by_shape(document: Mapping[str, Any], content_type: str) -> str:
 def _platform_of(entry: Mapping[str, Any]) -> Platform:
     platform = entry.get("platform") or {}
     return Platform(
-        os=platform.get("os", ""),
-        architecture=platform.get("architecture", ""),
-        variant=platform.get("variant", ""),
+        os=str(platform.get("os", "")),
+        architecture=str(platform.get("architecture", "")),
+        variant=str(platform.get("variant", "")),
     )
 
 

@@ -6,6 +6,7 @@ but for the pause, which is an argument.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import TypeVar
 from hydraflyte.errors import ImageError
 
 PASSING_STATUSES = frozenset({429, 500, 502, 503, 504})
+_AGAIN = "Start it again: what was sent need not be sent again."
+_LOOK_S = 1.0
 _T = TypeVar("_T")
 
 
@@ -42,7 +45,9 @@ class Patience:
         connect_s: time for making a connection.
         silence_s: how long a registry may say nothing in the middle of a request.
         pause: waits.
-        is_cancelled: asked before each attempt and while bodies travel; once it says yes, nothing more is sent.
+        is_cancelled: asked before each attempt, in pauses and while bodies travel; once it says yes, nothing more is
+            sent.
+        deadline: of ``time.monotonic()``; nothing more is sent after it.
     """
 
     attempts: int = 4
@@ -52,6 +57,7 @@ class Patience:
     silence_s: float = 120.0
     pause: Callable[[float], None] = time.sleep
     is_cancelled: Callable[[], bool] = bool  # bool() is False: nobody gives up
+    deadline: float = math.inf
 
     def attempt(self, action: Callable[[], _T]) -> _T:
         """Return what ``action`` returns, after as many attempts as it takes.
@@ -65,18 +71,34 @@ class Patience:
                 return action()
             except Interrupted as interrupted:
                 wished_s = interrupted.wait_s or self.first_pause_s * 2 ** (number - 1)
-                self.pause(min(wished_s, self.longest_pause_s))
+                self.wait(min(wished_s, self.longest_pause_s))
         self.check()
         try:
             return action()
         except Interrupted as interrupted:
             raise interrupted.error from interrupted
 
+    def wait(self, seconds: float) -> None:
+        """Return after a pause.
+
+        Raises:
+            ImageError: somebody has given up in the meantime.
+        """
+        while seconds > 0:
+            self.check()
+            self.pause(min(seconds, _LOOK_S))
+            seconds -= _LOOK_S
+
     def check(self) -> None:
         """Return if nobody has given up.
 
         Raises:
-            ImageError: somebody has.
+            ImageError: somebody has, or the time is up.
         """
         if self.is_cancelled():
-            raise ImageError("The launch was stopped.", hint="Start it again: what was sent need not be sent again.")
+            raise ImageError("The launch was stopped.", hint=_AGAIN)
+        if time.monotonic() > self.deadline:
+            raise ImageError(
+                "The image was given up: its time was up, and the registry had not all of it yet.",
+                hint=f"Give it longer with build_timeout_s. {_AGAIN}",
+            )

@@ -127,6 +127,8 @@ class Authorizer:
     def _token(self, challenge: Challenge, scopes: Scopes) -> str:
         credential = self.credential()
         if credential is not None and credential.registry_token:
+            if not _fits_a_header(credential.registry_token):
+                raise refused_credentials(self.registry, credential, "the token in it is none")
             return credential.registry_token
         known = self._tokens.get(scopes)
         if known is not None and time.monotonic() < known[1]:
@@ -157,9 +159,12 @@ class Authorizer:
         return self._read(response, credential, scopes)
 
     def _refuse_open_realm(self, realm: str, credential: Credential | None) -> None:
-        parts = urlsplit(realm)
-        is_safe = parts.scheme == "https" or is_loopback(parts.netloc) or self.is_insecure
-        if parts.scheme in ("http", "https") and (is_safe or credential is None):
+        try:
+            parts = urlsplit(realm)
+            is_open = parts.scheme == "http" and not is_loopback(parts.hostname or "") and not self.is_insecure
+        except ValueError:
+            parts, is_open = urlsplit(""), True
+        if parts.scheme in ("http", "https") and parts.hostname and (credential is None or not is_open):
             return
         raise ImageError(
             f"The registry {self.registry} names the token server {realm!r}, to which no password may be sent.",
@@ -174,7 +179,7 @@ class Authorizer:
         except ValueError:
             document = None
         token = (document.get("token") or document.get("access_token")) if isinstance(document, dict) else None
-        if not isinstance(document, dict) or not isinstance(token, str):
+        if not isinstance(document, dict) or not isinstance(token, str) or not _fits_a_header(token):
             raise ImageError(
                 f"The token server of {self.registry} gave no token for {', '.join(sorted(scopes))}"
                 f" (status {response.status_code}).",
@@ -197,6 +202,11 @@ def refused_credentials(registry: str, credential: Credential | None, why: str) 
         f"{f' (user {credential.username})' if credential.username else ''}: {why}.",
         hint=f"Run `docker login {registry}` or `podman login {registry}` again.",
     )
+
+
+def _fits_a_header(token: str) -> bool:
+    """Tell whether a token can be sent; errors about one that cannot would show it."""
+    return re.fullmatch(r"[!-~]+", token) is not None
 
 
 def _unless(refused: str | None, header: str) -> str | None:

@@ -6,18 +6,21 @@ Knows HTTP; does not know what a manifest is.
 
 from __future__ import annotations
 
+import io
 import re
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
 
 from hydraflyte.errors import ImageError
+from hydraflyte.launcher.images.registry.bodies import Body, Stream, Traffic, pieces_of
 from hydraflyte.launcher.images.registry.credentials import CredentialPlaces, find_credential
 from hydraflyte.launcher.images.registry.names import ImageName
 from hydraflyte.launcher.images.registry.patience import PASSING_STATUSES, Interrupted, Patience
@@ -27,27 +30,12 @@ from hydraflyte.launcher.images.registry.trust import TrustingAdapter, allows_pl
 
 CONNECTIONS = 4
 """How many requests run at the same time; more do not help on one line."""
+ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
+"""What is read of an answer that is no blob; registries refuse manifests of more than 4 MB."""
+_REFUSAL_LIMIT_BYTES = 64 * 1024
+_MOST_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _C = TypeVar("_C")
-
-
-class Readable(Protocol):
-    """What a body is read from."""
-
-    def read(self, size: int = -1, /) -> bytes: ...
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """What a request carries; opened anew for every attempt.
-
-    Attributes:
-        size_bytes: its length.
-        open: gives a file to read it from.
-    """
-
-    size_bytes: int
-    open: Callable[[], Readable]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +63,6 @@ class Ask:
     is_stream: bool = False
 
 
-@dataclass(slots=True)
-class Traffic:
-    """What went over the line so far: requests, and the bytes of bodies that were sent."""
-
-    requests: int = 0
-    sent_bytes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def count(self, *, requests: int = 0, sent_bytes: int = 0) -> None:
-        with self._lock:
-            self.requests += requests
-            self.sent_bytes += sent_bytes
-
-
 class Transport:
     """Sends requests to the registry of ``image``. May be used from several threads.
 
@@ -113,7 +87,7 @@ class Transport:
         self._is_checked = trust.is_checked
         self._session = requests.Session()
         self._session.trust_env = not image.is_loopback  # proxies are for other machines
-        self._session.headers["User-Agent"] = "hydraflyte"
+        self._session.headers.update({"User-Agent": "hydraflyte", "Accept-Encoding": "identity"})
         self._session.mount("https://", TrustingAdapter(trust, connections=CONNECTIONS))
         self._bases = _bases(image, is_open=is_open)
         self._base: str | None = self._bases[0] if len(self._bases) == 1 else None
@@ -169,14 +143,23 @@ class Transport:
         response = self._deliver(ask, authorization)
         if response.status_code != 401:
             return response
+        if not _is_of(response.url, self._bases[0]):  # a store elsewhere: who it names gets no password
+            raise refusal(response, ask.doing, self.host)
         challenge = response.headers.get("WWW-Authenticate", "")
-        response.close()
         header = self._authorizer.answer(challenge, ask.scopes, refused=authorization)
         if header is not None:
             response = self._deliver(ask, header)
         if response.status_code == 401:
             raise self._unauthorized(response, ask, header or authorization)
         return response
+
+    def location_in(self, response: requests.Response, ask: Ask) -> str:
+        """Return the address that an answer to ``ask`` names for what comes next.
+
+        Raises:
+            ImageError: it names none.
+        """
+        return self._resolved(response.url, response.url, replace(ask, address=response.headers.get("Location", " ")))
 
     def _unauthorized(self, response: requests.Response, ask: Ask, offered: str | None) -> ImageError:
         credential = self._authorizer.credential()
@@ -213,21 +196,64 @@ class Transport:
         return response
 
     def _deliver_to(self, base: str, ask: Ask, authorization: str | None) -> requests.Response:
-        url, is_registry = _resolved(base, ask.address)
-        stream = None if ask.body is None else _Stream(ask.body, self.traffic, self.patience)
+        return self._follow(base, self._resolved(base, f"{base}/v2/", ask), ask, authorization)
+
+    def _follow(self, home: str, url: str, ask: Ask, authorization: str | None) -> requests.Response:
+        """Send a request, again where it is redirected; the header goes to the server of ``home`` alone."""
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._request(url, ask, authorization if _is_of(url, home) else None)
+            place = response.headers.get("Location")
+            if ask.method not in ("GET", "HEAD") or response.status_code not in _REDIRECTS or not place:
+                return response
+            response.close()
+            url = self._resolved(home, url, replace(ask, address=place))
+        raise self._misled(ask, f"it answers with more than {_MOST_REDIRECTS} redirects")
+
+    def _resolved(self, home: str, url: str, ask: Ask) -> str:
+        """Return the URL that the address of ``ask`` means, as seen from ``url``.
+
+        Raises:
+            ImageError: it is none, or leads from TLS to plain text.
+        """
+        try:
+            found = urlsplit(urljoin(url, ask.address))
+            is_url = found.scheme in ("http", "https") and bool(found.hostname) and (found.port or 1) > 0
+        except ValueError:
+            is_url = False
+        if not is_url:
+            raise self._misled(ask, f"{ask.address!r} is no place to send a request to")
+        if _is_of(found.geturl(), home):
+            return found._replace(scheme=urlsplit(home).scheme).geturl()  # behind a proxy it may say http
+        if urlsplit(home).scheme == "https" and found.scheme == "http" and not ask.is_stream:  # a digest guards blobs
+            raise self._misled(ask, f"{urlsplit(home).netloc} leads to {found.geturl()}, in plain text")
+        return found.geturl()
+
+    def _misled(self, ask: Ask, why: str) -> ImageError:
+        return ImageError(
+            f"{ask.doing} failed: the registry {self.host} misleads: {why}.",
+            hint="Check the registry's name, and its own address in its settings (or those of a proxy before it).",
+        )
+
+    def _request(self, url: str, ask: Ask, authorization: str | None) -> requests.Response:
+        """Send one request; what it carries and what comes back is read in pieces."""
+        stream = None if ask.body is None else Stream(ask.body, self.traffic, self.patience)
         self.traffic.count(requests=1)
         try:
-            return self._session.request(
+            response = self._session.request(
                 ask.method,
                 url,
                 headers=dict(ask.headers),
                 data=stream if stream is not None and len(stream) else b"" if stream is not None else None,
-                auth=_Header(authorization if is_registry else None),
+                auth=_Header(authorization),
                 timeout=(self.patience.connect_s, self.patience.silence_s),
-                stream=ask.is_stream,
-                allow_redirects=ask.method in ("GET", "HEAD"),
+                stream=True,
+                allow_redirects=False,
                 verify=self._is_checked,
             )
+            if not (ask.is_stream and response.status_code in ask.accepted):
+                limit = ANSWER_LIMIT_BYTES if response.status_code in ask.accepted else _REFUSAL_LIMIT_BYTES
+                self._take_in(response, limit)
+            return response
         except requests.exceptions.SSLError as error:
             raise Interrupted(self._bad_certificate(error)) from error
         except requests.RequestException as error:
@@ -235,6 +261,19 @@ class Transport:
         finally:
             if stream is not None:
                 stream.close()
+
+    def _take_in(self, response: requests.Response, limit_bytes: int) -> None:
+        """Read an answer that should be short, in bounded memory and time; what is too much of it is left."""
+        content, until = bytearray(), time.monotonic() + self.patience.silence_s
+        with response:
+            for piece in pieces_of(response):
+                self.patience.check()
+                content += piece
+                if len(content) > limit_bytes:
+                    break
+                if time.monotonic() > until:
+                    raise requests.exceptions.ReadTimeout
+        response._content = bytes(content)  # what `requests` itself would keep
 
     def _bad_certificate(self, error: Exception) -> ImageError:
         return ImageError(
@@ -260,30 +299,26 @@ class Transport:
     def _ask_token_server(
         self, realm: str, headers: Mapping[str, str], parameters: Mapping[str, list[str]], is_form: bool
     ) -> requests.Response:
-        ask = Ask(method="POST" if is_form else "GET", address=realm, doing="Asking for a token", scopes=frozenset())
+        text = urlencode(parameters, doseq=True)
+        ask = Ask(method="GET", address=realm, doing="Asking for a token", scopes=frozenset())
+        url = f"{realm}{'&' if urlsplit(realm).query else '?'}{text}"
+        if is_form:
+            body = Body(size_bytes=len(text), open=lambda: io.BytesIO(text.encode()))
+            content_type = {"Content-Type": "application/x-www-form-urlencoded"}
+            ask, url = replace(ask, method="POST", headers=content_type, body=body), realm
 
         def send() -> requests.Response:
-            self.traffic.count(requests=1)
-            try:
-                response = self._session.request(
-                    ask.method,
-                    realm,
-                    headers=dict(headers),
-                    auth=_Header(headers.get("Authorization")),
-                    timeout=(self.patience.connect_s, self.patience.silence_s),
-                    verify=self._is_checked,
-                    data=dict(parameters) if is_form else None,
-                    params=None if is_form else dict(parameters),
-                )
-            except requests.exceptions.SSLError as error:
-                raise Interrupted(self._bad_certificate(error)) from error
-            except requests.RequestException as error:
-                raise Interrupted(self._lost(ask, error)) from error
+            response = self._follow(realm, url, ask, headers.get("Authorization"))
             if response.status_code in PASSING_STATUSES:
                 raise Interrupted(refusal(response, ask.doing, self.host), wait_s=_wished_pause(response))
             return response
 
         return self.patience.attempt(send)
+
+
+def _is_of(url: str, home: str) -> bool:
+    """Tell whether a URL is of the same server: others get no credentials."""
+    return urlsplit(url).netloc.lower() == urlsplit(home).netloc.lower()
 
 
 class _Header(AuthBase):
@@ -298,45 +333,11 @@ class _Header(AuthBase):
         return request
 
 
-class _Stream:
-    """A body that is read in pieces, with its length known and its bytes counted."""
-
-    def __init__(self, body: Body, traffic: Traffic, patience: Patience) -> None:
-        self._size_bytes = body.size_bytes
-        self._file = body.open()
-        self._traffic = traffic
-        self._patience = patience
-
-    def __len__(self) -> int:
-        return self._size_bytes
-
-    def __iter__(self) -> Iterator[bytes]:  # `requests` takes only iterables for streams; urllib3 calls read
-        while piece := self.read(1024 * 1024):
-            yield piece
-
-    def read(self, size: int = -1) -> bytes:
-        self._patience.check()
-        piece = self._file.read(size)
-        self._traffic.count(sent_bytes=len(piece))
-        return piece
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def _bases(image: ImageName, *, is_open: bool) -> tuple[str, ...]:
     secure, plain = f"https://{image.api_host}", f"http://{image.api_host}"
     if not is_open:
         return (secure,)
     return (plain, secure) if image.is_loopback else (secure, plain)
-
-
-def _resolved(base: str, address: str) -> tuple[str, bool]:
-    """Return the URL, and whether it is the registry's own: a store elsewhere gets no credentials."""
-    url = urljoin(f"{base}/v2/", address)
-    if urlsplit(url).netloc != urlsplit(base).netloc:
-        return url, False
-    return urlsplit(url)._replace(scheme=urlsplit(base).scheme).geturl(), True  # behind a proxy it may say http
 
 
 def _is_for_tls(response: requests.Response) -> bool:
@@ -346,7 +347,7 @@ def _is_for_tls(response: requests.Response) -> bool:
 
 def _wished_pause(response: requests.Response) -> float | None:
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def _reason(error: BaseException) -> str:

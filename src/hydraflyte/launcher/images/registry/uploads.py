@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 import requests
 
+from hydraflyte.launcher.images.registry.bodies import Body, Readable
 from hydraflyte.launcher.images.registry.names import ImageName
 from hydraflyte.launcher.images.registry.refusals import not_what_it_says
 from hydraflyte.launcher.images.registry.tokens import Scopes
-from hydraflyte.launcher.images.registry.transport import Ask, Body, Readable, Transport
+from hydraflyte.launcher.images.registry.transport import Ask, Transport
 
 PIECE_BYTES = 8 * 1024 * 1024
 _TOO_LARGE = 413
@@ -71,8 +72,8 @@ class Upload:
 
     def _begin(self) -> str:
         """Open an upload and return its address."""
-        begun = self.transport.once(self._ask("POST", f"{self.name.path}/blobs/uploads/", frozenset({202})))
-        return urljoin(begun.url, begun.headers.get("Location", ""))
+        ask = self._ask("POST", f"{self.name.path}/blobs/uploads/", frozenset({202}))
+        return self.transport.location_in(self.transport.once(ask), ask)
 
     def _append(self, address: str, piece: bytes, start: int) -> str:
         """Send one piece and return the address for the next."""
@@ -81,8 +82,8 @@ class Upload:
             "Content-Range": f"{start}-{start + len(piece) - 1}",
         }
         body = Body(size_bytes=len(piece), open=lambda: io.BytesIO(piece))
-        answer = self.transport.once(self._ask("PATCH", address, frozenset({202}), headers, body))
-        return urljoin(answer.url, answer.headers.get("Location", ""))
+        ask = self._ask("PATCH", address, frozenset({202}), headers, body)
+        return self.transport.location_in(self.transport.once(ask), ask)
 
     def _finish(self, address: str, body: Body, accepted: frozenset[int]) -> requests.Response:
         joint = "&" if "?" in address else "?"
