@@ -4,15 +4,20 @@ import os
 import re
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import checkpoint_flows
+import httpx2
 import pytest
 import resource_flows
 import secret_flows
 from flyteidl.admin.matchable_resource_pb2 import MatchingAttributes, TaskResourceAttributes, TaskResourceSpec
+from flyteidl.admin.task_execution_pb2 import TaskExecutionListRequest
 from flyteidl.admin.workflow_attributes_pb2 import WorkflowAttributes, WorkflowAttributesUpdateRequest
 from flyteidl.core.execution_pb2 import TaskExecution, WorkflowExecution
+from flyteidl.core.identifier_pb2 import NodeExecutionIdentifier
 
 from hydraflyte.embedded import BackendOptions, start_backend, stop_backend
 from hydraflyte.home import Home
@@ -51,12 +56,40 @@ def remote(home):
 
 
 @pytest.fixture(scope="module")
-def run(remote):
-    def run_to_the_end(workflow, **inputs):
-        registered = remote.register_script(workflow, source_path=str(FLOWS), module_name=workflow.__module__)
-        return remote.execute(registered, inputs=inputs, wait=True)
+def registered(remote):
+    return lambda workflow: remote.register_script(workflow, source_path=str(FLOWS), module_name=workflow.__module__)
 
-    return run_to_the_end
+
+@pytest.fixture(scope="module")
+def run(remote, registered):
+    return lambda workflow, **inputs: remote.execute(registered(workflow), inputs=inputs, wait=True)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def task_of(remote, execution):
+    """The only task execution of ``n0``, or None."""
+    node = NodeExecutionIdentifier(node_id="n0", execution_id=execution.id.to_flyte_idl())
+    found = remote.client._stub.ListTaskExecutions(TaskExecutionListRequest(node_execution_id=node, limit=9))
+    return next(iter(found.task_executions), None)
+
+
+def phase_of_task(remote, execution):
+    task = task_of(remote, execution)
+    return None if task is None else task.closure.phase
+
+
+def page_of(execution):
+    return f"/console/projects/flytesnacks/domains/development/executions/{execution.id.name}"
+
+
+def bearer(home):
+    return {"authorization": f"Bearer {home.token()}"}
 
 
 def attempts_of(execution, node_id="n0"):
@@ -91,6 +124,49 @@ def test_a_task_that_can_never_fit_is_refused_at_once_with_the_sums(run):
     assert execution.error.code == "InsufficientResources"
     assert "it asks for 64 of CPU, of 4 and 1.0 TiB of memory, of 4.0 GiB and 3 GPU(s), of 2" in execution.error.message
     assert "`hydraflyte up` with --cpus, --memory, --gpus" in execution.error.message
+
+
+def test_an_attempt_that_waits_says_for_what_and_who_has_it(remote, home, registered, tmp_path):
+    done = tmp_path / "done"
+    holder = remote.execute(registered(resource_flows.holds_all_devices), inputs={"until": str(done)})
+    wait_for(lambda: phase_of_task(remote, holder) == TaskExecution.RUNNING)
+    waiting = remote.execute(registered(resource_flows.wants_a_device), inputs={})
+    wait_for(lambda: phase_of_task(remote, waiting) == TaskExecution.WAITING_FOR_RESOURCES)
+
+    task = task_of(remote, waiting)
+    shown = hydraflyte("executions", "show", waiting.id.name, home=home).stdout
+    page = httpx2.get(f"{home.running().http_url}{page_of(waiting)}", headers=bearer(home)).text
+
+    reason = (
+        "waits for resources: it asks for 1 GPU(s), of 2 with 0 free;"
+        f" held by flytesnacks/development/{holder.id.name}/n0/0 (2 GPU(s))"
+    )
+    assert task.closure.reason == reason
+    assert f"attempt 0 {reason}" in shown
+    assert reason in page
+    done.touch()
+    ended = [remote.wait(execution, timeout=timedelta(seconds=60)) for execution in (holder, waiting)]
+    assert [execution.outputs["o0"] for execution in ended] == ["0,1", "0"]
+
+
+def test_a_task_below_an_eager_one_that_keeps_all_devices_fails_at_once(run, remote):
+    execution = run(resource_flows.keeps_all_devices_while_it_waits)
+
+    children = remote.recent_executions(limit=20)
+    child = next(each for each in children if each.spec.labels.values.get("eager-exec") == execution.id.name)
+    error = remote.fetch_execution(name=child.id.name).error
+    assert execution.closure.phase == FAILED
+    assert "It can never run: the eager task above it keeps the GPU(s) it wants." in execution.error.message
+    assert error.code == "InsufficientResources"
+    assert f"It asks for 1 GPU(s), of 2, of which flytesnacks/development/{execution.id.name}/" in error.message
+    assert "has 2. Ask for none in the eager task" in error.message
+
+
+def test_a_task_below_an_eager_one_has_the_devices_that_are_left(run):
+    execution = run(resource_flows.keeps_one_device_while_it_waits)
+
+    assert execution.closure.phase == SUCCEEDED, execution.error.message
+    assert execution.outputs == {"o0": "1"}
 
 
 def test_a_node_may_ask_for_less_than_its_task(run):

@@ -47,13 +47,13 @@ from hydraflyte.backend.executor.containerised import ContainerExecutor, end_lef
 from hydraflyte.backend.executor.echo import EchoingExecutor
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
 from hydraflyte.backend.executor.machine import survey
+from hydraflyte.backend.executor.queued import QueuedExecutor
 from hydraflyte.backend.executor.runtimes import find_runtime
 from hydraflyte.backend.gateway.routes import gateway_routes
 from hydraflyte.backend.loop import ExecutionLoop
 from hydraflyte.backend.notify.courier import Courier
 from hydraflyte.backend.notify.mail import read_mail_settings
 from hydraflyte.backend.notify.notifier import Notifier
-from hydraflyte.backend.ports import TaskExecutor
 from hydraflyte.backend.scheduler.scheduler import Scheduler
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -142,6 +142,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             principal=_owner_name(),
             token=token,
             schedules_changed=scheduler.wake,
+            why_waiting=executor.why_waiting,
         )
         await loop.open(children=ChildExecutions(control_plane), compile_futures=partial(compile_futures, database))
         scheduler.open(ScheduledExecutions(control_plane))
@@ -162,7 +163,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             logs=Logs(
                 find=lambda attempt, stream: log_path(home.root, attempt, stream), database=database, owner=owner
             ),
-            pages=Pages(database=database, blobs=blobs, owner=owner),
+            pages=Pages(database=database, blobs=blobs, owner=owner, why_waiting=executor.why_waiting),
             hosts=addresses.http_hosts,
             sessions=Sessions(owner=owner),
             outbox=Outbox(database=database, clock=clock, owner=owner, changed=notifier.wake),
@@ -188,7 +189,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
 
 def _executor(
     home: Home, options: BackendOptions, *, python: str, platform: Mapping[str, str]
-) -> tuple[TaskExecutor, str]:
+) -> tuple[QueuedExecutor, str]:
     """Return what runs tasks, and its name.
 
     Raises:

@@ -222,6 +222,7 @@ def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:
                 "attempt": task.id.retry_attempt,
                 "task": task.id.task_id.name,
                 "phase": CoreTask.Phase.Name(task.closure.phase),
+                "waits": task.closure.reason if task.closure.phase == CoreTask.WAITING_FOR_RESOURCES else "",
                 "logs": {link.name: link.uri for link in task.closure.logs},
             }
             for task in tasks_of(admin, node)
@@ -246,6 +247,9 @@ def _print_execution(facts: dict[str, Any]) -> None:
         tasks = sorted({attempt["task"] for attempt in node["attempts"]})
         attempts = f"{len(node['attempts'])} attempt(s) of {', '.join(tasks)}" if tasks else ""
         print(f"  {node['node']:<20} {node['phase']:<10} {node['duration_s']:>8} s  {attempts}".rstrip())
+        for attempt in node["attempts"]:
+            if attempt["waits"]:
+                print(f"    attempt {attempt['attempt']} {attempt['waits']}")
     if facts["error"]:
         print(f"\n{facts['error']}")
 

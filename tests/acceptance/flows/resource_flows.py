@@ -7,7 +7,7 @@ import sys
 import time
 from functools import partial
 
-from flytekit import PodTemplate, Resources, map_task, task, workflow
+from flytekit import PodTemplate, Resources, eager, map_task, task, workflow
 from kubernetes.client import V1Container, V1EnvVar, V1PodSpec, V1ResourceRequirements
 
 MEBIBYTE = 1024 * 1024
@@ -49,6 +49,37 @@ def asks_for_no_device() -> str:
 @workflow
 def asks_for_two_devices() -> str:
     return see_device().with_overrides(requests=Resources(gpu="2"))
+
+
+@task(requests=Resources(cpu="1", gpu="2"))
+def hold_all_devices(until: str) -> str:
+    _wait_for(until)
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@workflow
+def holds_all_devices(until: str) -> str:
+    return hold_all_devices(until=until)
+
+
+@task(requests=Resources(cpu="1", gpu="1"))
+def want_a_device() -> str:
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@workflow
+def wants_a_device() -> str:
+    return want_a_device()
+
+
+@eager(requests=Resources(gpu="2"))
+async def keeps_all_devices_while_it_waits() -> str:
+    return want_a_device()
+
+
+@eager(requests=Resources(gpu="1"))
+async def keeps_one_device_while_it_waits() -> str:
+    return want_a_device()
 
 
 @task(requests=Resources(cpu="64", mem="1Ti", gpu="3"))

@@ -71,11 +71,15 @@ def node_execution(row: NodeRow, *, cut_error: bool = False) -> NodeExecution:
     )
 
 
-def task_execution(row: TaskExecutionRow, http_base_url: str) -> TaskExecution:
-    """Return the task execution, without the items of an array; log links become absolute URLs."""
+def task_execution(row: TaskExecutionRow, http_base_url: str, *, waits: str | None = None) -> TaskExecution:
+    """Return the task execution, without the items of an array; log links become absolute URLs.
+
+    Args:
+        waits: what it waits for, of an attempt that the machine has no room for now.
+    """
     attempt = AttemptId(execution=row.execution, node=NodeId(row.node_id), attempt=row.retry_attempt)
     closure = TaskExecutionClosure(
-        phase=row.phase,
+        phase=row.phase if waits is None else "WAITING_FOR_RESOURCES",
         logs=_logs(row.logs, http_base_url),
         task_type=row.task_type,
         metadata=TaskExecutionMetadata(
@@ -91,14 +95,16 @@ def task_execution(row: TaskExecutionRow, http_base_url: str) -> TaskExecution:
         closure.error.CopyFrom(error(row.error))
     elif row.output_uri:
         closure.output_uri = row.output_uri
-    closure.reasons.extend(_reasons(row))
+    closure.reasons.extend(_reasons(row, waits))
     closure.reason = closure.reasons[-1].message
     return TaskExecution(id=task_execution_identifier(row), input_uri=row.input_uri, closure=closure)
 
 
-def _reasons(row: TaskExecutionRow) -> Iterator[Reason]:
+def _reasons(row: TaskExecutionRow, waits: str | None) -> Iterator[Reason]:
     """Yield what is to be said of each phase that the attempt went through, and when it came to that."""
     yield Reason(occurred_at=timestamp(row.times.created_at), message="task submitted to the executor")
+    if waits is not None:
+        yield Reason(occurred_at=timestamp(row.times.created_at), message=waits)
     if row.times.started_at is not None:
         yield Reason(occurred_at=timestamp(row.times.started_at), message="its process was started")
     if row.times.ended_at is not None:

@@ -42,6 +42,7 @@ from hydraflyte.identifiers import ExecutionId, NodeId
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _MAX_NAME_LENGTH = 63
 _CLUSTER = "embedded"
+_EAGER_LABEL = "eager-exec"  # flytekit's EAGER_TAG_KEY: the name of the execution that the eager task belongs to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class Launcher:
         target = context.target
         inputs = merged_inputs(target.expected_inputs, target.spec.fixed_inputs, order.inputs)
         settings = resolve(order.spec, target.spec, context.configs, context.task_resources)
-        plan = await self._recovering(order, self._plan(execution, context.target, inputs, settings))
+        plan = await self._recovering(order, self._plan(execution, order, target, inputs, settings))
         new = NewExecution(
             plan=plan,
             spec=self._spec(order, context, settings),
@@ -125,7 +126,9 @@ class Launcher:
         assert context is not None, f"the workflow of {entity} was stored just now"
         return context
 
-    def _plan(self, execution: ExecutionId, target: Target, inputs: LiteralMap, settings: Settings) -> ExecutionPlan:
+    def _plan(
+        self, execution: ExecutionId, order: Order, target: Target, inputs: LiteralMap, settings: Settings
+    ) -> ExecutionPlan:
         blobs = self._parts.blobs
         folder = f"{execution.project}-{execution.domain}-{execution.name}"
         return ExecutionPlan(
@@ -140,6 +143,7 @@ class Launcher:
             envs={pair.key: pair.value for pair in settings.envs.values},
             resource_defaults=settings.resource_defaults,
             resource_limits=settings.resource_limits,
+            eager_parent=_eager_parent(order, settings),
         )
 
     async def _recovering(self, order: Order, plan: ExecutionPlan) -> ExecutionPlan:
@@ -178,6 +182,14 @@ class Launcher:
             spec.interruptible.value = settings.interruptible
         _resolve_notifications(spec, context.target.spec)
         return spec
+
+
+def _eager_parent(order: Order, settings: Settings) -> ExecutionId | None:
+    """Return the execution whose eager task waits; nobody waits for what is run again, though it has the label."""
+    name = settings.labels.values.get(_EAGER_LABEL, "")
+    if not name or order.spec.metadata.HasField("reference_execution"):
+        return None
+    return ExecutionId(project=order.project, domain=order.domain, name=name)
 
 
 def _launched_entity(spec: ExecutionSpec) -> EntityId:

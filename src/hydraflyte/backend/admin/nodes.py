@@ -32,6 +32,7 @@ from hydraflyte.backend.admin.columns import Entity
 from hydraflyte.backend.admin.filters import list_selection, next_token
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.refusals import Missing
+from hydraflyte.backend.engine.phases import TaskPhase
 from hydraflyte.backend.store import listing
 from hydraflyte.backend.store.listing import NodeRow, TaskExecutionRow
 from hydraflyte.backend.store.registry import EntityKind
@@ -48,6 +49,7 @@ class NodeService:
         self._blobs = parts.blobs
         self._http_base_url = parts.http_base_url
         self._items = ArrayItems(parts.http_base_url)
+        self._why_waiting = parts.why_waiting
 
     async def get(self, request: NodeExecutionGetRequest) -> NodeExecution:
         """GetNodeExecution."""
@@ -98,7 +100,7 @@ class NodeService:
         row, items = await self._database.read(
             lambda connection: self._with_items(connection, _find_task(connection, execution, node_id, attempt))
         )
-        task = convert_nodes.task_execution(row, self._http_base_url())
+        task = self._shown(row)
         task.closure.metadata.MergeFromString(items)
         return task
 
@@ -112,9 +114,8 @@ class NodeService:
                 self._with_items(connection, row) for row in listing.list_task_executions(connection, selection)
             ]
         )
-        base = self._http_base_url()
         answer = TaskExecutionList(
-            task_executions=[convert_nodes.task_execution(row, base) for row, _ in rows],
+            task_executions=[self._shown(row) for row, _ in rows],
             token=_token(selection, len(rows)),
         )
         for task, (_, items) in zip(answer.task_executions, rows, strict=True):
@@ -127,6 +128,11 @@ class NodeService:
         return await self._database.read(
             lambda connection: self._read_task_data(_find_task(connection, execution, node_id, attempt))
         )
+
+    def _shown(self, row: TaskExecutionRow) -> TaskExecution:
+        """Return the task execution, without the items of an array."""
+        waits = self._why_waiting(row.waiting_attempt) if row.phase == TaskPhase.QUEUED.name else None
+        return convert_nodes.task_execution(row, self._http_base_url(), waits=waits)
 
     def _with_items(self, connection: sqlite3.Connection, row: TaskExecutionRow) -> tuple[TaskExecutionRow, bytes]:
         """Return the row, and the items if it stands for an array."""

@@ -9,6 +9,7 @@ from hydraflyte.backend.ports import ExecutionControl
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
 from hydraflyte.clock import Clock
+from hydraflyte.identifiers import AttemptId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class ControlPlaneParts:
             show a token.
         token: bearer token for calls over TCP, or None when none is asked for.
         schedules_changed: told when a launch plan was activated or deactivated.
+        why_waiting: says what an attempt that was not started yet waits for; None if it does not wait.
         hold_reads: whether GetExecution of a running execution is held for clients that poll.
     """
 
@@ -39,4 +41,5 @@ class ControlPlaneParts:
     principal: str = ""
     token: str | None = None
     schedules_changed: Callable[[], None] = lambda: None
+    why_waiting: Callable[[AttemptId], str | None] = lambda attempt: None
     hold_reads: bool = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from hydraflyte.backend.console.guard import OwnerCheck
-from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
+from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, TaskPhase
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.listing import (
@@ -39,7 +39,7 @@ from hydraflyte.backend.store.schedules import ActiveSchedule, active_schedules
 from hydraflyte.backend.store.selection import Selection
 from hydraflyte.errors import ScheduleError
 from hydraflyte.fire_times import next_fire_times
-from hydraflyte.identifiers import ExecutionId
+from hydraflyte.identifiers import AttemptId, ExecutionId
 from hydraflyte.transport.readable import readable_map
 
 _NEWEST = 100
@@ -61,8 +61,11 @@ Context = dict[str, Any]  # what a template is given
 class Pages:
     """Handlers of the console's pages."""
 
-    def __init__(self, *, database: Database, blobs: Blobs, owner: OwnerCheck) -> None:
+    def __init__(
+        self, *, database: Database, blobs: Blobs, owner: OwnerCheck, why_waiting: Callable[[AttemptId], str | None]
+    ) -> None:
         self._database = database
+        self._why_waiting = why_waiting
         self._blobs = blobs
         self._owner = owner
         self._templates = jinja2.Environment(
@@ -91,7 +94,7 @@ class Pages:
         row, nodes, attempts = found
         context = {
             "execution": _facts(row),
-            "nodes": _node_facts(nodes, attempts),
+            "nodes": _node_facts(nodes, attempts, self._why_waiting),
             "inputs": self._literals(row.inputs_uri),
             "outputs": self._literals(row.outputs_uri),
             "refresh": row.phase not in _TERMINAL,
@@ -154,7 +157,11 @@ def _facts(row: ExecutionRow) -> Context:
     }
 
 
-def _node_facts(nodes: Sequence[NodeRow], attempts: Iterable[TaskExecutionRow]) -> list[Context]:
+def _node_facts(
+    nodes: Sequence[NodeRow],
+    attempts: Iterable[TaskExecutionRow],
+    why_waiting: Callable[[AttemptId], str | None],
+) -> list[Context]:
     of_node: dict[str, list[TaskExecutionRow]] = {}
     for attempt in attempts:
         of_node.setdefault(attempt.node_id, []).append(attempt)
@@ -170,6 +177,7 @@ def _node_facts(nodes: Sequence[NodeRow], attempts: Iterable[TaskExecutionRow]) 
                 {
                     "number": attempt.retry_attempt,
                     "phase": attempt.phase,
+                    "waits": why_waiting(attempt.waiting_attempt) if attempt.phase == TaskPhase.QUEUED.name else None,
                     "logs": [{"name": name, "uri": uri} for name, uri in attempt.logs],
                 }
                 for attempt in of_node.get(node.node_id, ())

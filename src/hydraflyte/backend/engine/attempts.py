@@ -68,6 +68,7 @@ def attempt_spec(state: ExecutionState, node: NodeState, task: TaskTemplate) -> 
         bundle_uri=_option(argv, _BUNDLE_OPTION),
         resource_defaults=state.plan.resource_defaults,
         resource_limits=state.plan.resource_limits,
+        eager_parent=state.plan.eager_parent,
     )
 
 

@@ -32,6 +32,7 @@ class AttemptSpec:
         bundle_uri: absolute path of the code bundle named in ``argv``, or ``""``.
         resource_defaults: quantities (``cpu``, ``memory``, ``gpu``) of a task that states none.
         resource_limits: the most of each that a task gets, whatever it states.
+        eager_parent: the execution whose eager task waits for this one, or None.
     """
 
     attempt: AttemptId
@@ -44,6 +45,7 @@ class AttemptSpec:
     bundle_uri: str = ""
     resource_defaults: Mapping[str, str] = field(default_factory=dict)
     resource_limits: Mapping[str, str] = field(default_factory=dict)
+    eager_parent: ExecutionId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,7 @@ class ExecutionPlan:
         envs: appended last to the environment of every attempt.
         resource_defaults: quantities (``cpu``, ``memory``, ``gpu``) for tasks that state none.
         resource_limits: the most of each that a task gets.
+        eager_parent: the execution whose eager task began this one and waits for it, or None.
         recovers: the execution that this one recovers, or None.
         recovered: what is known of its nodes, by the unique id that the same node has here; read from the store,
             not kept with the plan.
@@ -99,6 +100,7 @@ class ExecutionPlan:
     envs: Mapping[str, str] = field(default_factory=dict)
     resource_defaults: Mapping[str, str] = field(default_factory=dict)
     resource_limits: Mapping[str, str] = field(default_factory=dict)
+    eager_parent: ExecutionId | None = None
     recovers: ExecutionId | None = None
     recovered: Mapping[NodeId, RecoveredNode] = field(default_factory=dict, repr=False, compare=False)
     graph: ClosureGraph = field(init=False, repr=False, compare=False)

@@ -7,7 +7,7 @@ takes what that one is waiting for, so a large demand is met as soon as it would
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from hydraflyte.backend.executor.demands import LEAST_CPU_MILLIS, Demand
@@ -48,6 +48,24 @@ class BudgetQueue(Generic[Key, Entry]):
     def capacity(self) -> Demand:
         """The most that may be taken at once."""
         return self._capacity
+
+    @property
+    def free(self) -> Demand:
+        """What nothing that runs has."""
+        return self._free
+
+    @property
+    def running(self) -> Mapping[Key, Demand]:
+        """What each running entry has, in the order in which they started."""
+        return self._running
+
+    def demand_of_waiting(self, key: Key) -> Demand | None:
+        """Return what a waiting entry wants, or None if none of this key waits."""
+        return self._waiting[key][1] if key in self._waiting else None
+
+    def count_before(self, key: Key) -> int:
+        """Return how many entries wait that came before this one."""
+        return next(place for place, waiting in enumerate(self._waiting) if waiting == key)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._waiting or key in self._running or key in self._at_once

@@ -20,10 +20,11 @@ from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, Atte
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.executor import attempts, results
 from hydraflyte.backend.executor.budget import BudgetQueue, DevicePool
-from hydraflyte.backend.executor.demands import Needs, needs_of, shortfalls
+from hydraflyte.backend.executor.demands import Demand, Needs, needs_of, shortfalls
 from hydraflyte.backend.executor.machine import Machine
 from hydraflyte.backend.executor.mounts import Mount, Mounts, unmount
 from hydraflyte.backend.executor.results import AttemptEnd
+from hydraflyte.backend.executor.waits import why_waiting
 from hydraflyte.backend.executor.workplaces import Assignment, Runner, Workplace
 from hydraflyte.backend.ports import EventSink, TaskExecutor
 from hydraflyte.errors import HydraFlyteError
@@ -111,6 +112,10 @@ class QueuedExecutor(TaskExecutor):
         end = self._read_end(spec)
         return self._with_advice(spec, end) if isinstance(end, AttemptFailed) else end
 
+    def why_waiting(self, attempt: AttemptId) -> str | None:
+        """Return what the attempt waits for, in words; None if it does not wait for anything."""
+        return why_waiting(self._queue, str(attempt))
+
     async def close(self) -> None:
         """Kill what runs; return once nothing is left."""
         self._sink = None
@@ -134,8 +139,32 @@ class QueuedExecutor(TaskExecutor):
         if lacking:
             self._end(key, _refuse(live.spec.attempt, lacking))
             return
+        never_free = self._held_for_its_end(live)
+        if not demand.fits(self._queue.capacity - sum(never_free.values(), Demand())):
+            self._end(key, _refuse_below_waiting(live, never_free, self._queue.capacity))
+            return
         self._queue.push(key, live.spec, demand)
         self._start_what_fits()
+
+    def _held_for_its_end(self, live: _Live) -> dict[str, Demand]:
+        """Return what eager attempts have that wait for this one, and so will have until it has ended.
+
+        Of several eager attempts of one execution nobody knows which of them waits: none is counted then, nor any
+        above it.
+        """
+        held: dict[str, Demand] = {}
+        below = live.spec
+        while below.eager_parent is not None:
+            above = [
+                key
+                for key, other in self._live.items()
+                if other.spec.task.metadata.is_eager and other.spec.attempt.execution == below.eager_parent
+            ]
+            if len(above) != 1 or above[0] in held or above[0] not in self._queue.running:
+                break
+            held[above[0]] = self._queue.running[above[0]]
+            below = self._live[above[0]].spec
+        return {key: demand for key, demand in held.items() if demand != Demand()}
 
     def _has_begun(self, spec: AttemptSpec) -> bool:
         try:
@@ -275,6 +304,16 @@ def _refuse(attempt: AttemptId, lacking: Sequence[str]) -> AttemptFailed:
         " (or with_overrides), or declare more: `hydraflyte down`, then `hydraflyte up` with --cpus, --memory, --gpus."
     )
     return results.fail_for_good(attempt, code=INSUFFICIENT_RESOURCES, message=message)
+
+
+def _refuse_below_waiting(live: _Live, never_free: Mapping[str, Demand], capacity: Demand) -> AttemptFailed:
+    holders = ", ".join(f"{key} has {demand.gpus}" for key, demand in never_free.items())
+    message = (  # an eager task is told its first 74 characters
+        "It can never run: the eager task above it keeps the GPU(s) it wants."
+        f" It asks for {live.needs.demand.gpus} GPU(s), of {capacity.gpus}, of which {holders}. Ask for none in the"
+        " eager task, which runs nothing itself, or declare more: `hydraflyte down`, then `hydraflyte up` with --gpus."
+    )
+    return results.fail_for_good(live.spec.attempt, code=INSUFFICIENT_RESOURCES, message=message)
 
 
 def _fail_by_system(attempt: AttemptId, message: str) -> AttemptFailed:

@@ -12,10 +12,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from hydraflyte.backend.engine.nodeids import item_id
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, TERMINAL_NODE_PHASES
+from hydraflyte.backend.store.rows import ARRAY_TASK_TYPE
 from hydraflyte.backend.store.selection import Selection
 from hydraflyte.backend.store.timestamps import from_text, to_text
-from hydraflyte.identifiers import ExecutionId
+from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,12 @@ class TaskExecutionRow:
     logs: tuple[tuple[str, str], ...]
     error: ErrorColumns | None
     times: Times
+
+    @property
+    def waiting_attempt(self) -> AttemptId:
+        """What is before the executor while it is QUEUED: itself, or the first item of an array."""
+        node = NodeId(self.node_id) if self.task_type != ARRAY_TASK_TYPE else item_id(NodeId(self.node_id), 0)
+        return AttemptId(execution=self.execution, node=node, attempt=self.retry_attempt)
 
 
 _EXECUTION = "executions.execution_project = ? AND executions.execution_domain = ? AND executions.execution_name = ?"

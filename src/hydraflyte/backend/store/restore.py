@@ -45,6 +45,7 @@ def plan_to_json(plan: ExecutionPlan) -> dict[str, Any]:
         "envs": dict(plan.envs),
         "resource_defaults": dict(plan.resource_defaults),
         "resource_limits": dict(plan.resource_limits),
+        "eager_parent": None if plan.eager_parent is None else dataclasses.asdict(plan.eager_parent),
         "recovers": None if plan.recovers is None else dataclasses.asdict(plan.recovers),
     }
 
@@ -55,11 +56,12 @@ def plan_of(row: sqlite3.Row, workflow: CompiledWorkflowClosure, inputs: Literal
         project=row["execution_project"], domain=row["execution_domain"], name=row["execution_name"]
     )
     fields = json.loads(row["plan"])
-    recovers = fields.pop("recovers")
+    recovers, eager_parent = fields.pop("recovers"), fields.pop("eager_parent", None)
     return ExecutionPlan(
         execution_id=execution_id,
         workflow=workflow,
         inputs=inputs,
+        eager_parent=None if eager_parent is None else ExecutionId(**eager_parent),
         recovers=None if recovers is None else ExecutionId(**recovers),
         **fields,
     )
