@@ -234,7 +234,7 @@ def with_own_folder(request: LaunchRequest) -> LaunchRequest:
     if folder == wanted:
         return request
     config = copy.deepcopy(request.config)
-    with read_write(config), open_dict(config):
+    with read_write(config.hydra), open_dict(config.hydra):  # Hydra 1.4 sets the flag there
         config.hydra.sweep.dir = str(folder)
         quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
         config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")  # each job's config is composed anew
