@@ -58,8 +58,8 @@ def test_a_script_that_launches_nothing_is_an_error_in_json_too(tmp_path: Path) 
     result = hydraflyte(tmp_path, "--json", "program.py")
 
     assert json.loads(result.stdout) == {
-        "error": "The script ended with status 3 before it launched anything.",
-        "hint": "standard error has what it said.",
+        "error": "The script ended with status 3, and no launch of it came to its end.",
+        "hint": "standard error has what it said; `hydraflyte sweeps list` shows what was submitted, if anything was.",
     }
     assert "words" in result.stderr
     assert result.returncode == 1

@@ -99,7 +99,7 @@ def _run_beside(command: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the script with its output on standard error, and print what its launches tell.
 
     Raises:
-        DiscoveryError: the script ended badly before it launched anything.
+        DiscoveryError: the script ended badly, before any launch or in the middle of one.
     """
     from hydraflyte.launcher.records.told import RECORD_VARIABLE, read_record
 
@@ -113,8 +113,8 @@ def _run_beside(command: Sequence[str], environ: Mapping[str, str]) -> int:
     status = ended if ended >= 0 else 128 - ended
     if told is None and status != 0:
         raise DiscoveryError(
-            f"The script ended with status {status} before it launched anything.",
-            hint="standard error has what it said.",
+            f"The script ended with status {status}, and no launch of it came to its end.",
+            hint="standard error has what it said; `hydraflyte sweeps list` shows what was submitted, if anything was.",
         )
     print_json(told if "error" in (told or {}) else {"status": status, **(told or _NOTHING)})
     return status
