@@ -36,7 +36,7 @@ from hydraflyte.launcher.artifacts.schema import inputs_schema, schema_of
 from hydraflyte.launcher.artifacts.settled import with_task_settings
 from hydraflyte.launcher.artifacts.templates import CODE_MARK
 from hydraflyte.launcher.defaults import default_inputs, fitting_inputs
-from hydraflyte.launcher.execute import parameters_of
+from hydraflyte.launcher.execute import parameters_of, to_literals
 from hydraflyte.launcher.files import size_text
 from hydraflyte.launcher.inputs import WHOLE_CONFIG_NAMES, Parameter, fit_inputs
 from hydraflyte.launcher.jobs import Job, hydra_config_of, sweeper_of
@@ -225,16 +225,23 @@ def _defaults(launch: Launch, job: Job, config: DictConfig) -> literals_pb2.Lite
         parameters = without_kickoff_time(parameters)
     if not job.overrides:
         return default_inputs(launch.request, parameters)
-    _refuse_misfits(config, parameters)
+    for name, literal in sorted(_given(config, parameters).literals.items()):
+        if is_local(literal):
+            launch.report.line(f"attention: {name} is a file of this machine, so the package has no default for it")
     return fitting_inputs(config, parameters)
 
 
-def _refuse_misfits(config: DictConfig, parameters: Sequence[Parameter]) -> None:
-    """Check what the config has a value for; what it has none for is given by executions."""
+def _given(config: DictConfig, parameters: Sequence[Parameter]) -> literals_pb2.LiteralMap:
+    """Return what the config has a value for; what it has none for is given by executions.
+
+    Raises:
+        InputsError: a value does not fit, or is none that a launch plan can have as a default.
+    """
     names = [str(key) for key in config if not OmegaConf.is_missing(config, key)]
     wanted = {*names, *WHOLE_CONFIG_NAMES}
     present = OmegaConf.masked_copy(config, names)
-    fit_inputs(present, [each for each in parameters if each.name in wanted or not each.is_required])
+    fitted = fit_inputs(present, [each for each in parameters if each.name in wanted or not each.is_required])
+    return to_literals(fitted)
 
 
 def _version(launch: Launch, files: FileSet, content_key: str, *, is_changed: bool) -> Version:
