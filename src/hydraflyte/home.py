@@ -20,6 +20,7 @@ from pathlib import Path
 
 import platformdirs
 
+from hydraflyte.catch_up import CatchUp
 from hydraflyte.errors import BackendStartError
 from hydraflyte.task_runtime import TaskRuntime
 
@@ -43,6 +44,9 @@ class RunningBackend:
         config: path of the Flyte client config file.
         python: interpreter for tasks that do not name one.
         runtime: what runs tasks: ``process``, or a container runtime with its version and program.
+        host: that of the endpoint, as it was asked for.
+        catch_up: what becomes of missed fire times.
+        cpus: as declared when it started; None for those of the machine. So are ``memory`` and ``gpus``.
     """
 
     pid: int
@@ -56,6 +60,11 @@ class RunningBackend:
     auth: bool
     version: str
     runtime: str = TaskRuntime.PROCESS.value
+    host: str = "127.0.0.1"
+    catch_up: str = CatchUp.LAST.value
+    cpus: str | None = None
+    memory: str | None = None
+    gpus: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,15 +220,15 @@ class Home:
         """Return the process id that whoever locked the home last wrote down; None if it is unreadable."""
         try:
             return int(self.lock_file.read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return None
 
     def last_announced(self) -> RunningBackend | None:
         """Return who serves this home, or served it last; None if nobody ever did, as far as can be read."""
         try:
             return RunningBackend(**json.loads(self.state_file.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None  # never served, or written by another version
+        except (OSError, ValueError, TypeError):
+            return None  # never served, written by another version, or a folder that cannot be: ``prepare`` says why
 
 
 def write_private(path: Path, content: str | bytes) -> None:

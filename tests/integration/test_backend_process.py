@@ -78,12 +78,31 @@ def test_no_auth_needs_no_command(home):
     assert "authType" not in (home / "client.yaml").read_text()
 
 
+def test_up_finds_the_backend_that_serves_the_home_as_asked(home):
+    first = json.loads(hydraflyte("up", "--port", "0", "--cpus", "2", "--json", home=home).stdout)
+    port = first["endpoint"].rpartition(":")[2]
+
+    plain = hydraflyte("up", home=home)
+    as_json = hydraflyte("up", "--port", port, "--cpus", "2", "--runtime=process", "--json", home=home)
+
+    assert f"endpoint  {first['endpoint']}\n" in plain.stdout
+    assert f"this home is served already, by pid {first['pid']}" in plain.stderr
+    assert json.loads(as_json.stdout) == first
+
+
 def test_a_second_backend_on_the_same_home_is_refused_and_the_first_goes_on(home):
     first = json.loads(hydraflyte("up", "--port", "0", "--json", home=home).stdout)
 
-    second = hydraflyte("up", "--port", "0", home=home, check=False)
+    other = hydraflyte("up", "--cpus=3", "--no-auth", "--catch-up=last", home=home, check=False)
+    second = hydraflyte("up", "--foreground", home=home, check=False)
 
-    assert second.returncode == 1
+    assert [other.returncode, second.returncode] == [1, 1]
+    assert other.stderr.splitlines() == [
+        f"error: Another backend (pid {first['pid']}) already serves the home {home}, and not as asked:"
+        " --cpus 3 (it was started without), --no-auth (it asks for a token).",
+        "hint: use it as it is (without these options), stop it (`hydraflyte down`), or choose another folder with"
+        " --home.",
+    ]
     assert f"error: Another backend (pid {first['pid']}) already serves the home {home}." in second.stderr
     assert "hint: use it (`hydraflyte status`)" in second.stderr
     assert status_of(home)["pid"] == first["pid"]

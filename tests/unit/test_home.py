@@ -169,3 +169,10 @@ def test_what_cannot_be_written_is_named_and_leaves_no_partial_file(home):
         write_private(home.root / "taken", "text")
 
     assert list(home.root.glob(".partial-*")) == []
+
+
+def test_nobody_serves_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").touch()
+    home = Home(root=tmp_path / "file" / "home")
+
+    assert (home.running(), home.holder(), home.is_locked()) == (None, None, False)

@@ -184,6 +184,11 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
             auth=options.auth,
             version=__version__,
             runtime=runtime,
+            host=options.host,
+            catch_up=options.catch_up.value,
+            cpus=options.cpus,
+            memory=options.memory,
+            gpus=options.gpus,
         )
 
 
