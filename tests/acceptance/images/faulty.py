@@ -28,6 +28,7 @@ class Fault:
         change: applied to the answer's body; its headers stay.
         is_silent: nothing is answered until the proxy ends.
         is_endless: the answer's body, after ``body``, goes on until the other side hangs up.
+        waits_for: nothing is answered until such a "METHOD path" has come, too.
         drip_s: the answer's body comes byte by byte, with such a pause after each.
     """
 
@@ -42,6 +43,7 @@ class Fault:
     is_silent: bool = False
     is_endless: bool = False
     drip_s: float = 0.0
+    waits_for: str = ""
 
 
 @dataclass
@@ -112,6 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(length)
         self.proxy.bodies.append(body)
+        while not any(re.search(fault.waits_for, each) for each in self.proxy.requests):
+            if self.proxy.closing.wait(0.01):
+                return
         if fault.is_silent:
             self.proxy.closing.wait()
             self._hang_up()
@@ -131,7 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes, fault: Fault) -> None:
         host, _, port = self.registry.partition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=30)
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+        names = [name for name in self.headers if name.lower() != "connection"]
+        headers = {name: ", ".join(self.headers.get_all(name, [])) for name in names}
         connection.request(self.command, self.path, body or None, headers)
         response = connection.getresponse()
         content = response.read()

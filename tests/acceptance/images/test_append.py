@@ -26,6 +26,7 @@ from hydraflyte.launcher.images.registry.manifests import (
     OCI_INDEX,
     OCI_MANIFEST,
 )
+from hydraflyte.launcher.images.registry.patience import Patience
 
 
 def quiet(line):
@@ -100,6 +101,25 @@ def test_unchanged_code_on_a_pinned_base_costs_one_request(proxy, registry, tiny
 
     assert second == replace(first, outcome=Outcome.unchanged, sent_bytes=0)
     assert proxy.requests == ["GET /v2/appended/once/manifests/1"]
+
+
+def test_what_a_base_by_tag_means_is_asked_while_the_target_is(proxy, registry, tiny_image, code, appender):
+    base = tiny_image.replace(registry, proxy.host)
+    first = appender.build(requested(proxy.host, code, base, path="appended/both"), quiet)
+    target = "GET /v2/appended/both/manifests/1"
+    proxy.faults = [
+        Fault(at="HEAD .*base/tiny", waits_for=target),
+        Fault(at=target, waits_for="HEAD .*base/tiny"),
+    ]
+    proxy.requests.clear()
+    patience = Patience(attempts=1, silence_s=2)
+
+    second = LayerAppender(environment=NO_CREDENTIALS, patience=patience).build(
+        requested(proxy.host, code, base, path="appended/both"), quiet
+    )
+
+    assert (second.outcome, second.digest) == (Outcome.unchanged, first.digest)
+    assert sorted(proxy.requests) == [target, "HEAD /v2/base/tiny/manifests/1"]
 
 
 def test_unchanged_code_under_a_new_version_only_moves_a_tag(registry, tiny_image, code, appender, hasty):

@@ -14,13 +14,14 @@ from tests.acceptance.images.faulty import Fault
 from tests.image_tools import find_tool, push_image, tar_of
 
 from hydraflyte.errors import ImageError
-from hydraflyte.launcher.images.building import BuildRequest, Outcome, Target
+from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, Outcome, Target
 from hydraflyte.launcher.images.built_once import BuiltOnce
 from hydraflyte.launcher.images.cli_builders import cli_builder
 from hydraflyte.launcher.images.content import remember, tag_of
 from hydraflyte.launcher.images.context import collect_context
 from hydraflyte.launcher.images.registry.client import Registry
 from hydraflyte.launcher.images.registry.manifests import digest_of
+from hydraflyte.launcher.images.registry.patience import Patience
 
 DOCKERFILE = """\
 ARG BASE_IMAGE
@@ -282,15 +283,16 @@ def test_going_back_finds_the_older_build_and_moves_the_tag(workshop):
     assert workshop.tagged("latest") == first.digest
 
 
-def test_a_file_that_changes_during_the_build_spoils_it(workshop):
-    run = workshop.folder / "code" / "run.sh"
+@pytest.mark.parametrize("name", ["code/run.sh", "Dockerfile"])
+def test_a_file_that_changes_during_the_build_spoils_it(workshop, name):
+    run = workshop.folder / name
 
     class Meddler:
         name = workshop.builder.inner.name
 
         def build(self, request, say):
             with run.open("a") as file:
-                file.write("echo meddled\n")
+                file.write("# meddled\n")
             return workshop.builder.inner.build(request, say)
 
     builder = BuiltOnce(inner=Meddler(), environment=NO_CREDENTIALS, patience=workshop.patience)
@@ -301,8 +303,59 @@ def test_a_file_that_changes_during_the_build_spoils_it(workshop):
         dockerfile=workshop.folder / "Dockerfile",
     )
 
-    with pytest.raises(ImageError, match=r"code/run.sh changed while the image was built"):
+    with pytest.raises(ImageError, match=rf"{name} changed while the image was built"):
         builder.build(request, lambda line: None)
+
+
+class Pusher:
+    """A builder that pushes a tiny image, whatever the Dockerfile says, after ``meanwhile`` has run."""
+
+    name = "pusher"
+
+    def __init__(self, meanwhile=lambda: None):
+        self.meanwhile = meanwhile
+
+    def build(self, request, say):
+        self.meanwhile()
+        host, _, path = request.target.repository.partition("/")
+        push_image(host, path, request.target.tag, layers=[tar_of({"x": b"x"})])
+        digest = Registry.open(request.target.repository).head_manifest(request.target.tag).digest
+        return BuiltImage(reference=request.target.pinned(digest), digest=digest, outcome=Outcome.built)
+
+
+def test_what_two_bases_and_the_target_mean_is_asked_at_the_same_time(workshop, proxy, registry):
+    other = push_image(registry, "base/other", "1", layers=[tar_of({"x": b"x"})]).replace(registry, proxy.host)
+    workshop.write("Dockerfile", DOCKERFILE.replace("WORKDIR", f"COPY --from={other} x /x\nWORKDIR"))
+    workshop.repository = workshop.repository.replace(registry, proxy.host)
+    workshop.base = workshop.base.replace(registry, proxy.host)
+    workshop.builder = BuiltOnce(inner=Pusher())
+    first = workshop.build()
+    asked = [
+        f"GET /v2/{workshop.repository.partition('/')[2]}/manifests/1",
+        "HEAD /v2/base/other/manifests/1",
+        "HEAD /v2/base/shell/manifests/1",
+    ]
+    proxy.faults = [Fault(at=line, waits_for=asked[number - 1]) for number, line in enumerate(asked)]
+    proxy.requests.clear()
+    workshop.patience = Patience(attempts=1, silence_s=2)
+
+    second = workshop.build()
+
+    assert (second.outcome, second.digest) == (Outcome.unchanged, first.digest)
+    assert sorted(proxy.requests) == asked
+
+
+def test_an_image_on_a_base_that_moves_meanwhile_is_not_found_again(workshop, registry):
+    def move_to(content):
+        return push_image(registry, "base/restless", "1", layers=[tar_of({"x": content})])
+
+    workshop.base = move_to(b"1")
+    workshop.builder = BuiltOnce(inner=Pusher(lambda: move_to(b"2")))
+    workshop.build()
+    move_to(b"1")
+    workshop.builder = BuiltOnce(inner=Pusher())
+
+    assert workshop.build().outcome is Outcome.built
 
 
 def test_a_base_that_no_registry_knows_is_built_on_each_time(workshop, request):

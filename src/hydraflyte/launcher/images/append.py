@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,9 +62,11 @@ class LayerAppender:
                 deadline=time.monotonic() + request.timeout_s,
             ),
         )
-        base = resolve_base(request, target)
-        key = key_of({"base": base.digest, **_content(request)})
-        digest = find_again(target, request.target.tag, key)
+        with ThreadPoolExecutor(1) as pool:  # both questions travel at the same time
+            tagged = pool.submit(target.find_manifest, request.target.tag)
+            base = resolve_base(request, target)
+            key = key_of({"base": base.digest, **_content(request)})
+        digest = find_again(target, request.target.tag, tagged.result(), key)
         outcome = Outcome.unchanged
         if digest is None:
             outcome = Outcome.appended

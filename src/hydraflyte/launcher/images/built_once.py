@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ from hydraflyte.launcher.images.content import (
     remember,
     tag_of,
 )
-from hydraflyte.launcher.images.context import collect_context, refuse_changes, stage_context
+from hydraflyte.launcher.images.context import changed_meanwhile, collect_context, refuse_changes, stage_context
 from hydraflyte.launcher.images.dockerfiles import bases_named_in
 from hydraflyte.launcher.images.layers import code_entries, write_layer
-from hydraflyte.launcher.images.pushing import Push
+from hydraflyte.launcher.images.pushing import Push, at_once
 from hydraflyte.launcher.images.registry.client import Registry
+from hydraflyte.launcher.images.registry.manifests import Manifest
 from hydraflyte.launcher.images.registry.patience import Patience
 
 
@@ -76,26 +78,29 @@ class BuiltOnce:
             environment=self.environment,
             patience=replace(self.patience or Patience(), is_cancelled=request.is_cancelled),
         )
-        content = dockerfile_content(request, target)
+        with ThreadPoolExecutor(1) as pool:  # both questions travel at the same time
+            tagged = pool.submit(target.find_manifest, request.target.tag)
+            content = dockerfile_content(request, target)
         if content is None:
             say("a base of the Dockerfile is in no registry that can be asked: the image is built anew")
             with tempfile.TemporaryDirectory(prefix="hydraflyte-context-") as folder:
                 files = collect_context(request.context, dockerfile_of(request))
                 return _build_from_copy(self.inner, request, files, Path(folder, "context"), say)
-        found = self._find_or_append(request, target, content, say)
+        found = self._find_or_append(request, tagged.result(), content, Push(target=target, say=say))
         if found is not None:
             say(f"{request.target.reference} is {found.outcome.value}: {found.digest}")
             return found
         return self._build(request, target, content, say)
 
     def _find_or_append(
-        self, request: BuildRequest, target: Registry, content: DockerfileContent, say: Say
+        self, request: BuildRequest, tagged: Manifest | None, content: DockerfileContent, push: Push
     ) -> BuiltImage | None:
-        digest, outcome = find_again(target, request.target.tag, content.key), Outcome.unchanged
+        target = push.target
+        digest, outcome = find_again(target, request.target.tag, tagged, content.key), Outcome.unchanged
         if digest is None and self.appends and content.copy is not None:
             below = _find_below(target, content, request)
             if below is not None:
-                digest, outcome = _append_code(request, below, content, Push(target=target, say=say)), Outcome.appended
+                digest, outcome = _append_code(request, below, content, push), Outcome.appended
         if digest is None:
             return None
         return BuiltImage(
@@ -108,6 +113,9 @@ class BuiltOnce:
     def _build(self, request: BuildRequest, target: Registry, content: DockerfileContent, say: Say) -> BuiltImage:
         with tempfile.TemporaryDirectory(prefix="hydraflyte-context-") as folder:
             built = _build_from_copy(self.inner, request, content.files, Path(folder, "context"), say)
+        if any(_meaning_of(str(base.name), target) != base for base in content.bases):
+            say("a base moved while the image was built: nobody will find it again by its content")
+            return built
         digest = remember(target, request.target.tag, content.key, built.digest)
         if content.copy is not None and not _copies_on_build(content.bases, request.platforms):
             manifest = target.manifest(digest)
@@ -178,9 +186,13 @@ def dockerfile_of(request: BuildRequest) -> Path:
 
 def _build_from_copy(inner: ImageBuilder, request: BuildRequest, files: FileSet, staged: Path, say: Say) -> BuiltImage:
     """Let the builder see exactly what the key covers."""
+    dockerfile = dockerfile_of(request)
+    text = read_text(dockerfile, "Dockerfile")
     stage_context(files, staged)
-    built = inner.build(replace(request, context=staged, dockerfile=dockerfile_of(request)), say)
+    built = inner.build(replace(request, context=staged, dockerfile=dockerfile), say)
     refuse_changes(files, staged)
+    if read_text(dockerfile, "Dockerfile") != text:
+        raise changed_meanwhile(dockerfile)
     return built
 
 
@@ -223,14 +235,15 @@ def _copies_on_build(bases: Sequence[Base], platforms: Sequence[str]) -> bool:
 
 def _bases(request: BuildRequest, text: str, target: Registry) -> tuple[Base, ...] | None:
     """Return the images that the Dockerfile builds on; ``None`` if the digest of one cannot be told."""
-    names = [request.base] if request.base is not None else []
-    found: list[Base] = []
-    for name in [*names, *bases_named_in(text, request.build_args)]:
-        try:
-            base = look_up_base(name, target)
-        except ImageError:
-            return None
-        if base is None:
-            return None
-        found.append(base)
-    return tuple(found)
+    given = [request.base] if request.base is not None else []
+    names = dict.fromkeys([*given, *bases_named_in(text, request.build_args)])
+    found = at_once(lambda name: _meaning_of(name, target), names)
+    return None if None in found else tuple(base for base in found if base is not None)
+
+
+def _meaning_of(name: str, target: Registry) -> Base | None:
+    """Return what the name of a base means now; ``None`` if that cannot be told."""
+    try:
+        return look_up_base(name, target)
+    except ImageError:
+        return None

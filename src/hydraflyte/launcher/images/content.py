@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Base:
     """The image that another one is built on, by digest."""
 
     name: ImageName
-    registry: Registry
+    registry: Registry = field(compare=False)
     digest: str
 
 
@@ -79,12 +79,14 @@ def resolve_base(request: BuildRequest, target: Registry) -> Base:
     return found
 
 
-def find_again(target: Registry, tag: str, key: str) -> str | None:
+def find_again(target: Registry, tag: str, tagged: Manifest | None, key: str) -> str | None:
     """Return the digest of the image with this content, with ``tag`` moved to it if need be; ``None``: there is none.
 
-    One request where the tag already means it and its manifest can hold annotations.
+    Nothing is asked where the tag already means it and its manifest can hold annotations.
+
+    Args:
+        tagged: what ``tag`` means now.
     """
-    tagged = target.find_manifest(tag)
     if tagged is not None and tagged.annotations.get(KEY_ANNOTATION) == key:
         return tagged.digest
     if tagged is not None and tagged.is_docker:

@@ -68,10 +68,15 @@ def refuse_changes(files: FileSet, staged: Path) -> None:
     """
     for file in files.files:
         if file.link_target is None and _digest(staged / file.name, file.name) != file.sha256:
-            raise ImageError(
-                f"{file.path} changed while the image was built; the image is not used.",
-                hint="Run the command again; if a running program writes this file, add it to .dockerignore.",
-            )
+            raise changed_meanwhile(file.path)
+
+
+def changed_meanwhile(path: Path) -> ImageError:
+    """Return the error for a file that the builder may have seen in two forms."""
+    return ImageError(
+        f"{path} changed while the image was built; the image is not used.",
+        hint="Run the command again; if a running program writes this file, add it to .dockerignore.",
+    )
 
 
 def _digest(path: Path, name: str) -> str:

@@ -39,7 +39,7 @@ class Push:
         """Push the images with their additions; return what is there now, and its digest."""
         self._bring_layers(below)
         new_layers = {layer.digest: layer for addition in additions for layer in addition.layers}
-        _at_once(self._bring_layer, new_layers.values())
+        at_once(self._bring_layer, new_layers.values())
         made = []
         for image, addition in zip(below.images, additions, strict=True):
             assembled = assemble(image.manifest, image.config, addition)
@@ -78,8 +78,8 @@ class Push:
             for entry in image.manifest.document["layers"]
             if not entry.get("urls")  # layers that may not be passed on are fetched from there
         }
-        lacking = _at_once(lambda blob: None if self.target.has_blob(blob.digest) else blob, blobs.values())
-        _at_once(lambda blob: self._take_over(blob, below.registry), [blob for blob in lacking if blob is not None])
+        lacking = at_once(lambda blob: None if self.target.has_blob(blob.digest) else blob, blobs.values())
+        at_once(lambda blob: self._take_over(blob, below.registry), [blob for blob in lacking if blob is not None])
 
     def _take_over(self, blob: Descriptor, source: Registry) -> None:
         is_near = source.name.host == self.target.name.host
@@ -100,8 +100,8 @@ class Push:
             self.target.push_blob(digest, content)
 
 
-def _at_once(action: Callable[[_I], _T], items: Iterable[_I]) -> list[_T]:
-    """Do the same with all items, some at a time; the first error stops those that have not begun."""
+def at_once(action: Callable[[_I], _T], items: Iterable[_I]) -> list[_T]:
+    """Do the same with all items, some at a time, and return what came of each; the first error stops the rest."""
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="hydraflyte-registry") as pool:
         begun: list[Future[_T]] = [pool.submit(action, item) for item in items]
         try:

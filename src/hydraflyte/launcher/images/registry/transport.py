@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -91,7 +90,6 @@ class Transport:
         self._session.mount("https://", TrustingAdapter(trust, connections=CONNECTIONS))
         self._bases = _bases(image, is_open=is_open)
         self._base: str | None = self._bases[0] if len(self._bases) == 1 else None
-        self._first_contact = threading.Lock()
         places = CredentialPlaces.of(environment)
         self._authorizer = Authorizer(
             registry=image.host,
@@ -170,10 +168,7 @@ class Transport:
     def _deliver(self, ask: Ask, authorization: str | None) -> requests.Response:
         if self._base is not None:
             return self._deliver_to(self._base, ask, authorization)
-        with self._first_contact:
-            if self._base is None:
-                return self._find_base(ask, authorization)
-        return self._deliver_to(self._base, ask, authorization)
+        return self._find_base(ask, authorization)
 
     def _find_base(self, ask: Ask, authorization: str | None) -> requests.Response:
         """Send the first request by each scheme until one is understood."""
