@@ -113,7 +113,9 @@ def test_it_runs_again_with_the_same_outcome_without_the_code_at_hand(executions
     assert show(told["name"])["provenance"]["reproduces"].endswith(f"/{executions[0]}")  # type: ignore[index]
 
 
-def test_it_is_no_job_of_the_sweep(executions: list[str], flyte_backend: RunningBackend) -> None:
+def test_it_is_no_job_of_the_sweep_and_nobody_is_told_of_its_end(
+    executions: list[str], flyte_backend: RunningBackend
+) -> None:
     from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 
     from hydraflyte.launcher.endpoint import endpoint_of
@@ -124,11 +126,13 @@ def test_it_is_no_job_of_the_sweep(executions: list[str], flyte_backend: Running
     identifier = WorkflowExecutionIdentifier(
         project="flytesnacks", domain="development", name=json.loads(output)["name"]
     )
-    labels = dict(client.get_execution(identifier, patience_s=0).spec.labels.values)
+    spec = client.get_execution(identifier, patience_s=0).spec
     client.close()
 
+    labels = dict(spec.labels.values)
     assert "hydraflyte-version" in labels
     assert not {"hydraflyte-sweep", "hydraflyte-job", "hydraflyte-round"} & labels.keys()
+    assert spec.disable_all
 
 
 def test_files_among_the_inputs_are_kept_by_the_backend(executions: list[str], flyte_backend: RunningBackend) -> None:

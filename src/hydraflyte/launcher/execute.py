@@ -169,7 +169,7 @@ def execution_request(
     spec.launch_plan.CopyFrom(launch_plan)
     spec.metadata.mode = execution_pb2.ExecutionMetadata.MANUAL
     spec.metadata.principal = "hydraflyte"
-    spec.notifications.SetInParent()  # without our own, those of the launch plan stay out, as with flytekit
+    spec.notifications.SetInParent()  # as flytekit sends it; without our own, those of the launch plan count
     spec.notifications.notifications.extend(order.notifications)
     spec.labels.values.update(_labels(launch_plan, identity))
     spec.annotations.values.update(order.annotations)

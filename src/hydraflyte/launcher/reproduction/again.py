@@ -75,8 +75,7 @@ def request_again(recorded: Recorded, *, overwrite_cache: bool) -> execution_pb2
     )
     spec = request.spec
     spec.ClearField("inputs")
-    spec.ClearField("notifications")
-    spec.notifications.SetInParent()  # nobody is told of an end that has been told
+    spec.disable_all = True  # nobody is told of an end that has been told, by the launch plan neither
     spec.ClearField("metadata")
     spec.metadata.mode = execution_pb2.ExecutionMetadata.RELAUNCH
     spec.metadata.principal = "hydraflyte"
