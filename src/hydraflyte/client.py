@@ -24,6 +24,7 @@ from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 from flytekit.models.literals import LiteralMap
 
+from hydraflyte import labels
 from hydraflyte.config import LauncherConfig
 from hydraflyte.errors import (
     BackendRefusedError,
@@ -33,7 +34,6 @@ from hydraflyte.errors import (
     StillRunningError,
 )
 from hydraflyte.home import Home
-from hydraflyte.launcher import labels
 from hydraflyte.launcher.endpoint import IN_PYTHON, resolve_endpoint
 from hydraflyte.launcher.execute import JobIdentity, execution_name
 from hydraflyte.launcher.handles import execution_link

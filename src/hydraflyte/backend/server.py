@@ -41,6 +41,7 @@ from hydraflyte.backend.console.logs import Logs
 from hydraflyte.backend.console.outbox import Outbox
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
+from hydraflyte.backend.console.sweeps import SweepPages
 from hydraflyte.backend.console.transfer import Transfers
 from hydraflyte.backend.executor.attempts import log_path
 from hydraflyte.backend.executor.containerised import ContainerExecutor, end_leftovers
@@ -164,6 +165,7 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
                 find=lambda attempt, stream: log_path(home.root, attempt, stream), database=database, owner=owner
             ),
             pages=Pages(database=database, blobs=blobs, owner=owner, why_waiting=executor.why_waiting),
+            sweeps=SweepPages(database=database, blobs=blobs, owner=owner),
             hosts=addresses.http_hosts,
             sessions=Sessions(owner=owner),
             outbox=Outbox(database=database, clock=clock, owner=owner, changed=notifier.wake),

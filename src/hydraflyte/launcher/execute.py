@@ -20,8 +20,8 @@ from flytekit.core.interface import Interface
 from flytekit.core.type_engine import TypeEngine
 from flytekit.models.literals import LiteralMap
 
+from hydraflyte import labels
 from hydraflyte.errors import BackendRefusedError, ExecutionError, InputsError
-from hydraflyte.launcher import labels
 from hydraflyte.launcher.handles import execution_link
 from hydraflyte.launcher.inputs import REQUIRED, JobInputs, Parameter, describe, optional_of
 from hydraflyte.launcher.redaction import shown_overrides

@@ -192,16 +192,20 @@ def serving(home, *, stuck=(), **changes):
         database.close()
 
 
+def gateway_app(plane, host):
+    """The gateway's routes alone, behind the guard."""
+    return Starlette(routes=list(gateway_routes(plane.parts)), middleware=[Middleware(HostOriginGuard, hosts={host})])
+
+
 @contextlib.contextmanager
-def serving_http(plane):
+def serving_http(plane, make_app=gateway_app):
     """Serve the HTTP side of a running control plane on a free port; gives an HTTP client for it."""
     with socket.socket(proto=socket.IPPROTO_TCP) as bound:  # for asyncio to turn Nagle off
         bound.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{bound.getsockname()[1]}"
-        app = Starlette(
-            routes=list(gateway_routes(plane.parts)), middleware=[Middleware(HostOriginGuard, hosts={host})]
+        server = uvicorn.Server(
+            uvicorn.Config(make_app(plane, host), log_level="warning", access_log=False, lifespan="off")
         )
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
         serving = asyncio.run_coroutine_threadsafe(server.serve(sockets=[bound]), plane.loop)
         with httpx2.Client(base_url=f"http://{host}", timeout=10) as client:
             while not server.started and not serving.done():

@@ -13,6 +13,7 @@ from flytekit.core.interface import Interface, transform_function_to_interface
 from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
 from hydraflyte.errors import ExecutionError, InputsError
+from hydraflyte.labels import digest_of
 from hydraflyte.launcher.execute import (
     JobIdentity,
     JobOrder,
@@ -24,7 +25,6 @@ from hydraflyte.launcher.execute import (
     to_literals,
 )
 from hydraflyte.launcher.inputs import REQUIRED, JobInputs
-from hydraflyte.launcher.labels import digest_of
 
 LAUNCH_PLAN = identifier_pb2.Identifier(
     resource_type=identifier_pb2.LAUNCH_PLAN,

@@ -38,6 +38,7 @@ from hydraflyte.backend.store.names import AttributesRow
 from hydraflyte.backend.store.recovering import find_recovered
 from hydraflyte.backend.store.registry import EntityId, EntityKind
 from hydraflyte.identifiers import ExecutionId, NodeId
+from hydraflyte.labels import OVERRIDES
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _MAX_NAME_LENGTH = 63
@@ -263,6 +264,12 @@ def _resolve_notifications(spec: ExecutionSpec, launch_plan: LaunchPlanSpec) -> 
 
 
 def _tags(spec: ExecutionSpec, settings: Settings) -> Iterable[tuple[str, str]]:
-    """Labels and tags; for single tasks too, or the clean-up of eager tasks never finds their children."""
+    """Labels and tags; for single tasks too, or the clean-up of eager tasks never finds their children.
+
+    A job's overrides too, to be searched by; they are an annotation, as they are no value that a label may have.
+    """
     yield from sorted(settings.labels.values.items())
     yield from ((tag, "") for tag in spec.tags)
+    overrides = settings.annotations.values.get(OVERRIDES, "")
+    if overrides:
+        yield OVERRIDES, overrides

@@ -20,6 +20,7 @@ from hydraflyte.backend.console.logs import Logs
 from hydraflyte.backend.console.outbox import Outbox
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
+from hydraflyte.backend.console.sweeps import SweepPages
 from hydraflyte.backend.console.transfer import Transfers
 
 
@@ -35,6 +36,7 @@ class HttpParts:
     transfers: Transfers
     logs: Logs
     pages: Pages
+    sweeps: SweepPages
     outbox: Outbox
     hosts: Collection[str]
     sessions: Sessions
@@ -56,6 +58,8 @@ def build_app(parts: HttpParts) -> Starlette:
             Route("/console", parts.pages.executions),
             Route("/console/projects/{project}/executions", parts.pages.executions),
             Route(execution, parts.pages.execution),
+            Route("/console/sweeps", parts.sweeps.sweeps),
+            Route("/console/projects/{project}/domains/{domain}/sweeps/{sweep:path}", parts.sweeps.sweep),
             Route("/console/notifications", parts.pages.notifications),
             Route("/console/schedules", parts.pages.schedules),
             Route("/notifications", parts.outbox.list),

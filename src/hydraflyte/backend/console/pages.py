@@ -9,19 +9,24 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-import jinja2
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
 from flyteidl.admin.schedule_pb2 import FixedRateUnit, Schedule
-from flyteidl.core.identifier_pb2 import Identifier
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from hydraflyte.backend.console.guard import OwnerCheck
-from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, TaskPhase
+from hydraflyte.backend.console.rendering import (
+    TERMINAL,
+    Context,
+    duration_text,
+    execution_facts,
+    instant_text,
+    page,
+)
+from hydraflyte.backend.engine.phases import TaskPhase
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.listing import (
@@ -45,17 +50,6 @@ from hydraflyte.transport.readable import readable_map
 _NEWEST = 100
 _UPCOMING = 3
 _LONGEST_LITERALS = 20_000
-_TERMINAL = {phase.name for phase in TERMINAL_EXECUTION_PHASES}
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-
-Context = dict[str, Any]  # what a template is given
 
 
 class Pages:
@@ -68,9 +62,6 @@ class Pages:
         self._why_waiting = why_waiting
         self._blobs = blobs
         self._owner = owner
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("hydraflyte.backend.console"), autoescape=True, trim_blocks=True
-        )
 
     async def executions(self, request: Request) -> Response:
         """Show the newest executions."""
@@ -79,8 +70,8 @@ class Pages:
             return refusal
         newest = Selection(order_by="executions.created_at DESC", limit=_NEWEST)
         rows = await self._database.read(lambda connection: list_executions(connection, newest))
-        is_busy = any(row.phase not in _TERMINAL for row in rows)
-        return self._page("executions.html", {"executions": [_facts(row) for row in rows], "refresh": is_busy})
+        is_busy = any(row.phase not in TERMINAL for row in rows)
+        return page("executions.html", {"executions": [execution_facts(row) for row in rows], "refresh": is_busy})
 
     async def execution(self, request: Request) -> Response:
         """Show one execution: phase, error, nodes with their attempts and logs, inputs and outputs."""
@@ -93,13 +84,13 @@ class Pages:
             return PlainTextResponse(f"There is no execution {wanted}.\n", status_code=404)
         row, nodes, attempts = found
         context = {
-            "execution": _facts(row),
+            "execution": execution_facts(row),
             "nodes": _node_facts(nodes, attempts, self._why_waiting),
             "inputs": self._literals(row.inputs_uri),
             "outputs": self._literals(row.outputs_uri),
-            "refresh": row.phase not in _TERMINAL,
+            "refresh": row.phase not in TERMINAL,
         }
-        return self._page("execution.html", context)
+        return page("execution.html", context)
 
     async def notifications(self, request: Request) -> Response:
         """Show the newest notifications, with their messages: an inbox, also for what could not be delivered."""
@@ -108,7 +99,7 @@ class Pages:
             return refusal
         rows = await self._database.read(lambda connection: list_notifications(connection, _NEWEST))
         is_busy = any(row.status is NotificationStatus.PENDING for row in rows)
-        return self._page("notifications.html", {"notifications": [_letter(row) for row in rows], "refresh": is_busy})
+        return page("notifications.html", {"notifications": [_letter(row) for row in rows], "refresh": is_busy})
 
     async def schedules(self, request: Request) -> Response:
         """Show the active schedules: when they fire next, and what came of the last time."""
@@ -116,7 +107,7 @@ class Pages:
         if refusal is not None:
             return refusal
         schedules = await self._database.read(active_schedules)
-        return self._page("schedules.html", {"schedules": [_schedule_facts(each) for each in schedules]})
+        return page("schedules.html", {"schedules": [_schedule_facts(each) for each in schedules]})
 
     def _literals(self, uri: str) -> str:
         if not uri:
@@ -126,9 +117,6 @@ class Pages:
         except (OSError, DecodeError) as error:
             return f"({uri} cannot be read: {error})"
         return json.dumps(literals, indent=2, ensure_ascii=False, default=str)[:_LONGEST_LITERALS]
-
-    def _page(self, template: str, context: Context) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(context), headers=_HEADERS)
 
 
 def _read(
@@ -140,21 +128,6 @@ def _read(
     nodes = list_nodes(connection, of_execution(Selection(order_by="node_executions.id"), wanted))
     attempts = list_task_executions(connection, of_execution(Selection(order_by="task_executions.id"), wanted))
     return row, nodes, attempts
-
-
-def _facts(row: ExecutionRow) -> Context:
-    workflow = Identifier.FromString(row.workflow)
-    return {
-        "project": row.id.project,
-        "domain": row.id.domain,
-        "name": row.id.name,
-        "workflow": workflow.name,
-        "version": workflow.version,
-        "phase": row.phase,
-        "created": _text(row.times.created_at),
-        "duration": _duration(row.times.duration_ns),
-        "error": row.error.message if row.error else "",
-    }
 
 
 def _node_facts(
@@ -172,7 +145,7 @@ def _node_facts(
             "task": of_node[node.node_id][0].name if node.node_id in of_node else "",
             "phase": node.phase,
             "cache": "" if node.cache_status == "CACHE_DISABLED" else node.cache_status,
-            "duration": _duration(node.times.duration_ns),
+            "duration": duration_text(node.times.duration_ns),
             "attempts": [
                 {
                     "number": attempt.retry_attempt,
@@ -200,7 +173,7 @@ def _letter(row: NotificationRow) -> Context:
         "status": row.status.value,
         "tries": row.tries,
         "trouble": row.trouble,
-        "created": _text(row.created_at),
+        "created": instant_text(row.created_at),
         "subject": message["subject"],
         "text": message["text"],
     }
@@ -217,7 +190,7 @@ def _schedule_facts(schedule: ActiveSchedule) -> Context:
         "launch_plan": plan.name,
         "version": plan.version,
         "schedule": _schedule_text(message),
-        "upcoming": [_text(instant) for instant in upcoming],
+        "upcoming": [instant_text(instant) for instant in upcoming],
         "last_execution": schedule.last_execution,
         "trouble": schedule.trouble,
     }
@@ -227,14 +200,3 @@ def _schedule_text(schedule: Schedule) -> str:
     if schedule.WhichOneof("ScheduleExpression") == "rate":
         return f"every {schedule.rate.value} {FixedRateUnit.Name(schedule.rate.unit).lower()}(s)"
     return schedule.cron_schedule.schedule or schedule.cron_expression
-
-
-def _text(instant: datetime) -> str:
-    return instant.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _duration(nanoseconds: int) -> str:
-    if nanoseconds == 0:
-        return ""
-    seconds = nanoseconds / 1e9
-    return f"{seconds:.2f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))

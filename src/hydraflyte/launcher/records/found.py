@@ -13,8 +13,8 @@ from datetime import datetime, timedelta, timezone
 from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2
 
+from hydraflyte import labels
 from hydraflyte.errors import SweepError
-from hydraflyte.launcher import labels
 from hydraflyte.launcher.crowd import TERMINAL, Phase
 from hydraflyte.launcher.remote import ExecutionQuery, FlyteClient
 

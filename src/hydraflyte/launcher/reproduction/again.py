@@ -11,8 +11,8 @@ import secrets
 from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 
+from hydraflyte import labels
 from hydraflyte.errors import ReproductionError
-from hydraflyte.launcher import labels
 from hydraflyte.launcher.execute import JobIdentity, execution_name
 from hydraflyte.launcher.literal_uris import local_path
 from hydraflyte.launcher.provenance import PREFIX, this_call

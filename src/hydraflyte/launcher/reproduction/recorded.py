@@ -18,7 +18,7 @@ from flyteidl.core import identifier_pb2, literals_pb2, tasks_pb2
 from google.protobuf import json_format
 
 from hydraflyte.errors import BackendRefusedError, ReproductionError
-from hydraflyte.launcher.labels import OVERRIDES, split_overrides
+from hydraflyte.labels import OVERRIDES, split_overrides
 from hydraflyte.launcher.provenance import DOCUMENT, VERSIONS
 from hydraflyte.launcher.register import PYTHON_VARIABLE
 from hydraflyte.launcher.remote import FlyteClient

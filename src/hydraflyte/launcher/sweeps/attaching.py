@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flyteidl.admin import execution_pb2
 
-from hydraflyte.launcher import labels
+from hydraflyte import labels
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.handles import execution_link
 from hydraflyte.launcher.records.found import FoundExecution, FoundSweep

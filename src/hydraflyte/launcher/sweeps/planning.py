@@ -15,9 +15,9 @@ from pathlib import Path
 from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2
 
+from hydraflyte.labels import digest_of
 from hydraflyte.launcher.execute import JobIdentity, JobOrder, Submission, execution_request
 from hydraflyte.launcher.handles import execution_link
-from hydraflyte.launcher.labels import digest_of
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.records.found import FoundExecution, Place
 from hydraflyte.launcher.records.manifest import Manifest, ManifestJob, write_manifest

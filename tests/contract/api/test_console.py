@@ -1,0 +1,234 @@
+"""The console's pages of a real control plane, as a browser gets them over HTTP."""
+
+import time
+from html.parser import HTMLParser
+
+import pytest
+from flyteidl.admin.execution_pb2 import ExecutionSpec
+from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
+
+from hydraflyte.backend.cleaning import Cleaner
+from hydraflyte.backend.console.app import HttpParts, build_app
+from hydraflyte.backend.console.cleaning import Cleaning
+from hydraflyte.backend.console.guard import OwnerCheck, console_key
+from hydraflyte.backend.console.logs import Logs
+from hydraflyte.backend.console.outbox import Outbox
+from hydraflyte.backend.console.pages import Pages
+from hydraflyte.backend.console.sessions import Sessions
+from hydraflyte.backend.console.sweeps import SweepPages
+from hydraflyte.backend.console.transfer import Transfers
+from hydraflyte.identifiers import ExecutionId
+from hydraflyte.labels import JOB, OVERRIDES, SWEEP, join_overrides
+
+TOKEN = "the-owner's-token"
+HOSTILE = "\"'><script>alert(1)</script>"
+SWEEPS = "/console/projects/flytesnacks/domains/development/sweeps"
+EXECUTIONS = "/console/projects/flytesnacks/domains/development/executions"
+
+
+def console_app(plane, host):
+    parts, owner = plane.parts, OwnerCheck(TOKEN)
+    database, blobs, clock = parts.database, parts.blobs, parts.clock
+    return build_app(
+        HttpParts(
+            transfers=Transfers(blobs=blobs, verify=lambda method, path, query: False),
+            logs=Logs(find=lambda attempt, stream: plane.home / "none", database=database, owner=owner),
+            pages=Pages(database=database, blobs=blobs, owner=owner, why_waiting=parts.why_waiting),
+            sweeps=SweepPages(database=database, blobs=blobs, owner=owner),
+            outbox=Outbox(database=database, clock=clock, owner=owner, changed=lambda: None),
+            hosts={host},
+            sessions=Sessions(owner=owner),
+            cleaning=Cleaning(cleaner=Cleaner(home=plane.home, database=database), owner=owner, clock=clock),
+        )
+    )
+
+
+@pytest.fixture
+def browser(plane, serve_http):
+    """An HTTP client that has the console's cookie."""
+    with serve_http(plane, console_app) as client:
+        client.cookies.set("hydraflyte_console", console_key(TOKEN))
+        yield client
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: the cells of its tables, its links, the names of its elements."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.status, self.source = answer.status_code, answer.text
+        self.rows, self.links, self.elements, self._cell = [], {}, set(), None
+        self._href = None
+        self.feed(answer.text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.add(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._cell = True
+        elif tag == "a":
+            self._href = dict(attrs)["href"]
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self._cell = None
+        elif tag == "a":
+            self._href = None
+
+    def handle_data(self, data):
+        if self._cell:
+            self.rows[-1][-1] = f"{self.rows[-1][-1]} {data.strip()}".strip()
+        if self._href:
+            self.links[data.strip()] = self._href
+
+
+@pytest.fixture
+def visit(browser):
+    """Give the page at a path."""
+    return lambda path: Page(browser.get(path))
+
+
+def number(value):
+    return Literal(scalar=Scalar(primitive=Primitive(float_value=value)))
+
+
+@pytest.fixture
+def launch_plan(register):
+    return register.everything()
+
+
+@pytest.fixture
+def job(plane, register, launch_plan):
+    """Begin a job of a sweep; unless it is ``stuck`` it ends with the loss as its output."""
+
+    def begin(sweep, job_number, *overrides, name="", loss=0.0, stuck=False):
+        plane.executor.outputs["double"] = LiteralMap(literals={"o0": number(loss)})
+        plane.executor.stuck = {"double"} if stuck else set()
+        identifier = register.execution(
+            launch_plan,
+            name,
+            labels={"values": {SWEEP: sweep, JOB: str(job_number)}},
+            annotations={"values": {OVERRIDES: join_overrides(overrides)}},
+        )
+        if not stuck:
+            plane.wait_until_ended(
+                ExecutionId(project=identifier.project, domain=identifier.domain, name=identifier.name)
+            )
+        return identifier.name
+
+    return begin
+
+
+# sweeps
+
+
+def test_a_sweep_shows_its_jobs_with_what_tells_them_apart(visit, job):
+    job("k3", 10, "lr=0.2", "seed=1", name="ten", loss=0.5)
+    job("k3", 2, "lr=0.1", "seed=1", name="two", loss=0.25)
+    job("other", 0, "lr=9")
+
+    page = visit(f"{SWEEPS}/k3")
+
+    header, *jobs = page.rows
+    assert header == ["job", "lr", "phase", "duration", "o0", "execution"]
+    assert [(row[0], row[1], row[2], row[4], row[5]) for row in jobs] == [
+        ("2", "0.1", "SUCCEEDED", "0.25", "two"),
+        ("10", "0.2", "SUCCEEDED", "0.5", "ten"),
+    ]
+    assert "seed=1" in page.source
+    assert visit(page.links["two"]).links["k3"] == f"{SWEEPS}/k3"
+
+
+def test_a_job_that_was_submitted_anew_counts_once(visit, job):
+    job("k3", 0, "lr=0.1", name="first")
+    job("k3", 0, "lr=0.1", name="again")
+    job("k3", 1, "lr=0.2", name="other")
+
+    page, sweeps = visit(f"{SWEEPS}/k3"), visit("/console/sweeps")
+
+    assert [(row[0], row[-1]) for row in page.rows[1:]] == [("0", "again"), ("1", "other")]
+    assert sweeps.rows[1][:5] == ["k3", "flytesnacks", "development", "2", "2 SUCCEEDED"]
+
+
+def test_a_sweep_is_counted_by_phase_and_shown_anew_until_it_has_ended(plane, visit, job):
+    job("k3", 0, "lr=0.1", name="done")
+    job("k3", 1, "lr=0.2", name="open", stuck=True)
+
+    running = next(page for page in (visit(f"{SWEEPS}/k3") for _ in range(200)) if "1 RUNNING" in page.links)
+    only_done = visit(f"{SWEEPS}/k3" + running.links["1 SUCCEEDED"])
+    plane.do(plane.executor.finish)
+    plane.wait_until_ended(ExecutionId(project="flytesnacks", domain="development", name="open"))
+    ended = visit(f"{SWEEPS}/k3")
+
+    assert 'http-equiv="refresh"' in running.source
+    assert [row[-1] for row in only_done.rows[1:]] == ["done"]
+    assert "2 SUCCEEDED" in ended.links
+    assert 'http-equiv="refresh"' not in ended.source
+
+
+def test_sweeps_are_the_owners_alone(browser):
+    browser.cookies.clear()
+
+    assert browser.get("/console/sweeps").status_code == 401
+    assert browser.get(f"{SWEEPS}/k3").status_code == 401
+
+
+def test_there_is_no_page_for_a_sweep_that_nobody_began(visit):
+    assert visit(f"{SWEEPS}/k3").status == 404
+    assert "None yet" in visit("/console/sweeps").source
+
+
+def test_labels_and_overrides_are_text_whatever_is_in_them(visit, job):
+    name = job(HOSTILE, HOSTILE, f"{HOSTILE}={HOSTILE}", "same=1")
+    job(HOSTILE, 1, "same=1")
+
+    sweeps = visit("/console/sweeps")
+    pages = [sweeps, visit(sweeps.links[HOSTILE]), visit("/console"), visit(f"{EXECUTIONS}/{name}")]
+
+    for page in pages:
+        assert page.status == 200
+        assert HOSTILE in " ".join(cell for row in page.rows for cell in row) or HOSTILE in page.links
+        assert "script" not in page.elements
+    assert HOSTILE in pages[1].rows[0]
+
+
+def test_ten_thousand_jobs_are_counted_and_shown_in_pages(plane, visit, job):
+    job("k3", 0, "lr=0", name="job-0")
+    multiply(plane, name="job-0", times=10_000)
+
+    began = time.monotonic()
+    first, last, sweeps = visit(f"{SWEEPS}/k3"), visit(f"{SWEEPS}/k3?page=100"), visit("/console/sweeps")
+    took = time.monotonic() - began
+
+    assert [row[0] for row in first.rows[1:]] == [str(number) for number in range(100)]
+    assert [row[0] for row in last.rows[1:]] == [str(number) for number in range(9900, 10_000)]
+    assert "10000 SUCCEEDED" in first.links
+    assert first.links["next"] == "?page=2"
+    assert "next" not in last.links
+    assert sweeps.rows[1][3] == "10000"
+    assert took < 5.0  # 0.5 s where nothing else runs
+
+
+def multiply(plane, *, name, times):
+    """Store copies of an ended execution, as further jobs of its sweep."""
+
+    def copy(connection):
+        columns = [row["name"] for row in connection.execute("PRAGMA table_info(executions)")]
+        kept = [column for column in columns if column not in ("id", "execution_name")]
+        source = connection.execute("SELECT * FROM executions WHERE execution_name = ?", (name,)).fetchone()
+        spec = ExecutionSpec.FromString(source["spec"])
+        for number in range(1, times):
+            spec.labels.values[JOB] = str(number)
+            values = [spec.SerializeToString() if column == "spec" else source[column] for column in kept]
+            row = connection.execute(
+                f"INSERT INTO executions (execution_name, {', '.join(kept)}) VALUES (?{', ?' * len(kept)})",
+                (f"job-{number}", *values),
+            )
+            connection.executemany(
+                "INSERT INTO execution_tags VALUES (?, ?, ?)",
+                [(row.lastrowid, key, value) for key, value in spec.labels.values.items()],
+            )
+
+    plane.parts.database.submit(copy).result(60)
