@@ -86,8 +86,8 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def visit(browser):
-    """Give the page at a path."""
-    return lambda path: Page(browser.get(path))
+    """Give the page at a path, for a query with these names."""
+    return lambda path, **query: Page(browser.get(path, params=query or None))
 
 
 def number(value):
@@ -200,6 +200,7 @@ def test_ten_thousand_jobs_are_counted_and_shown_in_pages(plane, visit, job):
 
     began = time.monotonic()
     first, last, sweeps = visit(f"{SWEEPS}/k3"), visit(f"{SWEEPS}/k3?page=100"), visit("/console/sweeps")
+    found, nothing = visit("/console", text="job-9999"), visit("/console", text="nowhere")
     took = time.monotonic() - began
 
     assert [row[0] for row in first.rows[1:]] == [str(number) for number in range(100)]
@@ -208,7 +209,59 @@ def test_ten_thousand_jobs_are_counted_and_shown_in_pages(plane, visit, job):
     assert first.links["next"] == "?page=2"
     assert "next" not in last.links
     assert sweeps.rows[1][3] == "10000"
+    assert names_on(found) == {"job-9999"}
+    assert names_on(nothing) == set()
     assert took < 5.0  # 0.5 s where nothing else runs
+
+
+# the list of executions
+
+
+def names_on(page):
+    return {row[0] for row in page.rows[1:]}
+
+
+def test_executions_are_found_by_the_words_in_them(plane, visit, job):
+    job("k3", 0, "lr=0.1", "model=big_one", name="first")
+    job("k3", 1, "lr=0.2", "model=bigXone", name="second")
+    plane.executor.failing.add("double")
+    job("k4", 1, "+note='50% off'", name="third")
+
+    def found(text):
+        return names_on(visit("/console", text=text))
+
+    assert found("lr=0.1") == {"first"}
+    assert found("LR=0.") == {"first", "second"}
+    assert found("model=big_one") == {"first"}
+    assert found("50%") == {"third"}
+    assert found("%") == {"third"}
+    assert found("main") == {"first", "second", "third"}
+    assert found("failed") == found("hydraflyte-sweep=k4") == {"third"}
+    assert found("k3 succeeded seco") == {"second"}
+    assert found("k3 failed") == found("\\") == found("hydraflyte.org/inputs") == set()
+
+
+def test_a_search_is_asked_for_in_a_form_and_is_not_shown_anew_while_somebody_types(visit, job):
+    job("k3", 0, name="open", stuck=True)
+
+    listed = visit("/console")
+    asked = visit("/console" + listed.links["search"])
+    hostile = visit("/console", text=HOSTILE * 20)
+
+    assert "form" not in listed.elements
+    assert 'http-equiv="refresh"' in listed.source
+    assert names_on(asked) == {"open"}
+    assert {"form", "input"} <= asked.elements
+    assert 'http-equiv="refresh"' not in asked.source
+    assert "script" not in hostile.elements
+    assert "No execution contains that." in hostile.source
+
+
+def test_a_project_has_a_list_of_its_own(visit, job):
+    job("k3", 0, name="here")
+
+    assert names_on(visit("/console/projects/flytesnacks/executions")) == {"here"}
+    assert names_on(visit("/console/projects/flytetester/executions")) == set()
 
 
 def multiply(plane, *, name, times):

@@ -41,6 +41,7 @@ from hydraflyte.backend.store.listing import (
 )
 from hydraflyte.backend.store.outbox import NotificationRow, NotificationStatus, list_notifications
 from hydraflyte.backend.store.schedules import ActiveSchedule, active_schedules
+from hydraflyte.backend.store.searching import containing
 from hydraflyte.backend.store.selection import Selection
 from hydraflyte.errors import ScheduleError
 from hydraflyte.fire_times import next_fire_times
@@ -64,14 +65,20 @@ class Pages:
         self._owner = owner
 
     async def executions(self, request: Request) -> Response:
-        """Show the newest executions."""
+        """Show the newest executions, or the newest of those that contain the words of ``text``."""
         refusal = self._owner.refusal(request)
         if refusal is not None:
             return refusal
-        newest = Selection(order_by="executions.created_at DESC", limit=_NEWEST)
-        rows = await self._database.read(lambda connection: list_executions(connection, newest))
-        is_busy = any(row.phase not in TERMINAL for row in rows)
-        return page("executions.html", {"executions": [execution_facts(row) for row in rows], "refresh": is_busy})
+        wanted = Selection(order_by="executions.created_at DESC", limit=_NEWEST)
+        if "project" in request.path_params:
+            wanted = wanted.having("executions.execution_project = ?", request.path_params["project"])
+        text = request.query_params.get("text")  # None: nobody searches
+        if text:
+            wanted = containing(wanted, text)
+        rows = await self._database.read(lambda connection: list_executions(connection, wanted))
+        is_busy = text is None and any(row.phase not in TERMINAL for row in rows)  # not while somebody types
+        context = {"executions": [execution_facts(row) for row in rows], "text": text, "refresh": is_busy}
+        return page("executions.html", context)
 
     async def execution(self, request: Request) -> Response:
         """Show one execution: phase, error, nodes with their attempts and logs, inputs and outputs."""
