@@ -131,12 +131,16 @@ def test_evicted_outputs_are_made_again(run, hydraflyte, folder):
 
 def test_the_items_of_a_map_task_are_evicted_too(run, remote, hydraflyte):
     original = run(cached_flows.squares, xs=[11, 12])
+    before = original.node_executions["n0"].task_executions[0].closure.metadata.external_resources
 
     evicted = json.loads(hydraflyte("executions", "evict-cache", original.id.name, "--json").stdout)["evicted"]
     unknown = hydraflyte("executions", "evict-cache", original.id.name, "--node", "n9")
 
     assert len(evicted) == 2
     assert "has no node 'n9'" in unknown.stderr
+    synced = remote.sync(remote.fetch_execution(name=original.id.name), sync_nodes=True)
+    after = synced.node_executions["n0"].task_executions[0].closure.metadata.external_resources
+    assert [resource.cache_status for resource in (*before, *after)] == [3, 3, 7, 7]  # then CACHE_EVICTED
     again = run(cached_flows.squares, xs=[11, 12])
     resources = again.node_executions["n0"].task_executions[0].closure.metadata.external_resources
     assert [resource.cache_status for resource in resources] == [3, 3]  # CACHE_POPULATED

@@ -1,7 +1,7 @@
 """The items of array nodes as their task executions show them: each that has ended is read and converted once.
 
-The one rule: only what can never change again is kept, and of the arrays looked at last. Somebody who follows a map of
-thousands of items asks for all of them, again and again.
+The one rule: only what does not change any more is kept, and of the arrays looked at last. Somebody who follows a map
+of thousands of items asks for all of them, again and again.
 """
 
 from __future__ import annotations

@@ -157,7 +157,8 @@ class ItemRow:
     """One item of an array node, as its current attempt stands.
 
     ``catalog_key`` is that of its outputs, or ``""``; ``logs`` are (name, uri) pairs; ``child`` is the execution that
-    an item of an array over launch plans began. One that ``has_ended`` stays as it is.
+    an item of an array over launch plans began. One that ``has_ended`` stays as it is,
+    unless its outputs are evicted from the catalog.
     """
 
     index: int
@@ -191,10 +192,16 @@ _SELECT_ITEM = (
 def list_items(
     connection: sqlite3.Connection, execution: ExecutionId, node_id: str, *, besides: Collection[int] = ()
 ) -> list[ItemRow]:
-    """Return the items of an array node that have begun, in order, without those of the indices ``besides``."""
+    """Return the items of an array node that have begun, in order.
+
+    Args:
+        besides: indices to leave out; but not of those whose outputs were evicted from the catalog, which happens
+            after their end.
+    """
     rows = connection.execute(
         f"{_SELECT_ITEM} WHERE {_OWNER} AND nodes.parent_node_id = ? AND nodes.item IS NOT NULL"
-        " AND nodes.item NOT IN (SELECT value FROM json_each(?)) ORDER BY nodes.item",
+        " AND (nodes.cache_status = 'CACHE_EVICTED' OR nodes.item NOT IN (SELECT value FROM json_each(?)))"
+        " ORDER BY nodes.item",
         (*_names(execution), node_id, json.dumps(list(besides))),
     )
     return [_item(row) for row in rows]
