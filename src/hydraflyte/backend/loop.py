@@ -25,6 +25,7 @@ from hydraflyte.backend.engine import machine
 from hydraflyte.backend.engine.commands import (
     AbortAttempt,
     AbortChild,
+    AttemptSpec,
     Command,
     KeepReservation,
     LookUpCache,
@@ -70,6 +71,7 @@ log = logging.getLogger(__name__)
 CompileFutures = Callable[[FuturesWritten], Awaitable[CompiledWorkflowClosure]]
 DYNAMIC_BUILD_FAILED = "DynamicWorkflowBuildFailed"
 _RETRY_STORING_AFTER_S = 1.0
+_LOOK_AT_CLOCK_AFTER_S = 60.0
 _NEVER_PASSES = frozenset(
     {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.ELOOP}
 )  # of a path
@@ -294,7 +296,7 @@ class ExecutionLoop:
         for command in commands:
             match command:
                 case StartAttempt():
-                    self._executor.start(command.spec)
+                    self._hand_over(execution, command.spec)
                 case AbortAttempt():
                     self._executor.abort(command.attempt, command.reason)
                 case WakeAt():
@@ -316,12 +318,29 @@ class ExecutionLoop:
                 case OpenSignal():  # stored like WriteCache; a value may have been there before the gate
                     self._look_up_signal(execution, command)
 
+    def _hand_over(self, execution: ExecutionId, spec: AttemptSpec) -> None:
+        try:
+            self._executor.start(spec)
+        except Exception as error:  # process border: what follows for others must still be carried out
+            log.exception("%s cannot be handed over", spec.attempt)
+            reason = f"it cannot be handed over to be run: {type(error).__name__}: {error}"
+            self.post(execution, AttemptLost(attempt=spec.attempt, reason=reason))
+
     def _wake_at(self, execution: ExecutionId, at: datetime) -> None:
-        delay_s = max(0.0, (at - self._clock.now()).total_seconds())
+        """Wake the execution at this instant of the clock, which timers know nothing of.
+
+        The clock is set back and forth, and slowed down; timers stand still while the machine sleeps.
+        """
+        delay_s = min(max(0.0, (at - self._clock.now()).total_seconds()), _LOOK_AT_CLOCK_AFTER_S)
 
         def wake() -> None:
             self._timers.discard(timer)
-            self.post(execution, TimePassed())
+            if execution not in self._open:
+                return
+            if self._clock.now() < at:
+                self._wake_at(execution, at)
+            else:
+                self.post(execution, TimePassed())
 
         timer = asyncio.get_running_loop().call_later(delay_s, wake)
         self._timers.add(timer)
@@ -335,7 +354,7 @@ class ExecutionLoop:
                     is_reserved = artifact is None
                 else:
                     artifact = await self._store.find_artifact(command.dataset, command.tag)
-            except sqlite3.Error:
+            except Exception:  # process border: a node must not wait for ever for an answer
                 log.exception("%s: the catalog cannot be asked; %s runs uncached", execution, command.node)
                 has_failed = True
             event = CacheAnswered(
@@ -358,7 +377,7 @@ class ExecutionLoop:
             is_ours = execution in self._open and self._reservations.take(key, owner)
             try:
                 artifact = await self._store.find_artifact(command.dataset, command.tag)
-            except sqlite3.Error:
+            except Exception:
                 self._reservations.release(key, owner)
                 raise
             if artifact is not None:

@@ -5,6 +5,7 @@ The server runs on its own thread and loop, so that blocking clients (flytekit's
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import socket
 import tempfile
@@ -53,7 +54,8 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 class ScriptedExecutor:
     """Ends every attempt at once with the outputs of ``outputs``, unless a task's name is in ``failing`` or ``stuck``.
 
-    A stuck attempt starts and then waits: for an abort, or for ``finish``.
+    A stuck attempt starts and then waits: for an abort, or for ``finish``. One that is named in ``unstartable`` meets
+    a full disk.
     """
 
     def __init__(self, blobs):
@@ -61,6 +63,7 @@ class ScriptedExecutor:
         self.outputs = {}
         self.failing = set()
         self.stuck = set()
+        self.unstartable = set()
         self.running = []
         self._sink = None
 
@@ -75,6 +78,8 @@ class ScriptedExecutor:
 
     def start(self, spec):
         name, attempt = spec.task.id.name, spec.attempt
+        if name in self.unstartable:
+            raise OSError(errno.ENOSPC, "No space left on device")
         self._post(AttemptStarted(attempt=attempt, logs=(LogLink(name="stdout", uri="/logs/stdout"),)))
         if name in self.stuck:
             self.running.append(spec)
@@ -148,13 +153,13 @@ def serving(home, *, stuck=(), **changes):
     found = []
 
     async def serve():
-        store = ExecutionStore(database=database, blobs=blobs)
-        loop = ExecutionLoop(store=store, executor=executor, clock=ManualClock(START))
+        clock, store = ManualClock(START), ExecutionStore(database=database, blobs=blobs)
+        loop = ExecutionLoop(store=store, executor=executor, clock=clock)
         parts = ControlPlaneParts(
             database=database,
             blobs=blobs,
             control=loop,
-            clock=ManualClock(START),
+            clock=clock,
             new_name=lambda: next(names),
             signing_key=b"key",
             http_base_url=lambda: "http://127.0.0.1:30081",
