@@ -24,11 +24,53 @@ from hydraflyte.backend.engine.events import (
     LogLink,
 )
 from hydraflyte.backend.engine.failures import ErrorKind
-from hydraflyte.backend.executor.attempts import attempt_dir, log_path
+from hydraflyte.backend.executor import zygote
+from hydraflyte.backend.executor.attempts import attempt_dir, log_path, prepare
 from hydraflyte.backend.executor.forkserver import ForkServerExecutor
-from hydraflyte.backend.executor.interpreters import Patience
+from hydraflyte.backend.executor.interpreters import Patience, WarmInterpreter
+from hydraflyte.backend.executor.zygotes import Site, StartOrder
 
+BOOT = Path(zygote.__file__).with_name("boot.py")
 PATIENCE = Patience(abort_s=0.3, leave_s=5.0)
+
+
+SECOND_FORK_FAILS = """
+import itertools, os, runpy
+
+fork, numbers = os.fork, itertools.count()
+
+
+def fork_within_a_limit():
+    if next(numbers) == 1:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+
+os.fork = fork_within_a_limit
+runpy.run_path({boot!r}, run_name="__main__")
+"""
+
+
+class Answers:
+    """An AttemptListener that keeps what it is told."""
+
+    def __init__(self):
+        self._told = asyncio.Queue()
+
+    async def next(self):
+        return await asyncio.wait_for(self._told.get(), 30)
+
+    def on_started(self, attempt):
+        self._told.put_nowait(("started", attempt))
+
+    def on_exited(self, attempt):
+        self._told.put_nowait(("exited", attempt))
+
+    def on_lost(self, attempt, reason):
+        self._told.put_nowait(("lost", attempt, reason))
+
+    def on_unstartable(self, attempt, reason):
+        self._told.put_nowait(("unstartable", attempt, reason))
 
 
 @pytest.fixture
@@ -473,6 +515,44 @@ def test_attempts_that_wait_when_the_zygote_dies_run_on_the_next_one(bench):
             return await sink.next_end()
 
     assert asyncio.run(story()) == AttemptSucceeded(attempt=attempt_id(), outputs=literals(o0=6))
+
+
+def test_a_process_that_cannot_be_made_costs_its_own_attempt_alone(bench, tmp_path):
+    program = tmp_path / "boot_with_a_limit.py"
+    program.write_text(SECOND_FORK_FAILS.format(boot=str(BOOT)))
+    site = Site(folder=tmp_path, environ=os.environ, program=(str(program),))
+
+    def order(name, *argv):
+        directory = tmp_path / name
+        prepare(directory)
+        started = StartOrder(
+            attempt=name, directory=directory, argv=argv, env={}, private_env={}, memory_limit_bytes=None
+        )
+        return started.as_message()
+
+    async def story():
+        answers = Answers()
+        interpreter = WarmInterpreter(python=sys.executable, site=site, patience=PATIENCE, listener=answers)
+        try:
+            interpreter.submit("first", order("first", "sleep", "60"))
+            heard = [await answers.next()]
+            interpreter.submit("second", order("second", "true"))
+            heard.append(await answers.next())
+            interpreter.submit("third", order("third", "true"))
+            heard += [await answers.next(), await answers.next()]
+            interpreter.abort("first")
+            heard.append(await answers.next())
+        finally:
+            await interpreter.close()
+        return heard
+
+    assert asyncio.run(story()) == [
+        ("started", "first"),
+        ("lost", "second", "no process could be made for it: [Errno 11] Resource temporarily unavailable"),
+        ("started", "third"),
+        ("exited", "third"),
+        ("exited", "first"),
+    ]
 
 
 def test_close_leaves_no_process_behind(bench):

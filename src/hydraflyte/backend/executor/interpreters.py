@@ -153,8 +153,9 @@ class WarmInterpreter:
                 self._on_started(message["id"], message["pid"])
             case "exited":
                 self._on_exited(message["id"])
-            case "lost":  # with its second-level zygote
-                self._on_lost(message["id"])
+            case "lost":  # with its second-level zygote, if nothing else is said
+                died = f"the process that ran tasks on {self.python} died"
+                self._on_lost(message["id"], message.get("reason", died))
 
     def _on_started(self, attempt: str, pid: int) -> None:
         self._deaths = 0
@@ -168,9 +169,9 @@ class WarmInterpreter:
             self._listener.on_exited(attempt)
         self._stop_later_if_idle()
 
-    def _on_lost(self, attempt: str) -> None:
+    def _on_lost(self, attempt: str, reason: str) -> None:
         if self._forget(attempt):
-            self._listener.on_lost(attempt, f"the process that ran tasks on {self.python} died")
+            self._listener.on_lost(attempt, reason)
         self._stop_later_if_idle()
 
     def _forget(self, attempt: str) -> bool:

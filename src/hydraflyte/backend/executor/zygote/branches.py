@@ -68,6 +68,8 @@ class Branch:
             self.running[message["id"]] = message["pid"]
         elif message["type"] == "exited":
             self.running.pop(message["id"], None)
+        elif message["type"] == "lost":  # no process could be made for it
+            self.ordered.pop(message["id"], None)
 
 
 class Branches:

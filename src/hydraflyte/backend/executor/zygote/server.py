@@ -1,8 +1,9 @@
 """The zygote's loop: takes orders from the backend, forks attempts, owns their pids until they are reaped.
 
 Messages in: ``start`` (the fields of ``child.Job``), ``abort`` (id, grace_s). Out: ``ready`` once, then for each start
-``started`` (id, pid) and ``exited`` (id), or ``lost`` (id) when a branch died. The end of the control stream means:
-kill everything and leave. Rule: one thread, no polling, and no pid is signalled after it was reaped.
+``started`` (id, pid) and ``exited`` (id), or ``lost`` (id; a reason if no process could be made, else a branch died).
+The end of the control stream means: kill everything and leave. Rule: one thread, no polling, and no pid is signalled
+after it was reaped.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from . import child, flytekit_process, memory, preload, system
@@ -147,7 +148,11 @@ class Zygote:
             return
         job = child.Job(**{name: message[name] for name in child.Job._fields})
         oom_kills = system.count_oom_kills()
-        pid = self._fork(job)
+        try:
+            pid = self._fork(job)
+        except OSError as error:  # too many processes, or no memory for one more: the others go on
+            self._send({"type": "lost", "id": job.id, "reason": f"no process could be made for it: {error}"})
+            return
         self._attempts[pid] = Attempt(job, key, pid, oom_kills)
         self._memory.add(pid, job.memory_limit)
         self._send({"type": "started", "id": job.id, "pid": pid})
@@ -155,12 +160,11 @@ class Zygote:
     def _fork(self, job: child.Job) -> int:
         """Fork the child that becomes ``job``. Signals wait until each side has its own handlers."""
         zygote = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_WHILE_FORKING)
-        pid = os.fork()
-        if pid == 0:
-            self._forget()
-            child.run(job, child.Origin(zygote, self._flytekit_error, self._is_outdated()))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
+        with _signals_blocked():
+            pid = os.fork()
+            if pid == 0:
+                self._forget()
+                child.run(job, child.Origin(zygote, self._flytekit_error, self._is_outdated()))
         return pid
 
     def _choose_branch(self, key: preload.Key | None, env: dict[str, str]) -> Branch | None:
@@ -174,17 +178,21 @@ class Zygote:
                 found = self._fork_branch(key, preload.shared_environment(env))
         return found
 
-    def _fork_branch(self, key: preload.Key, env: dict[str, str]) -> Branch:
+    def _fork_branch(self, key: preload.Key, env: dict[str, str]) -> Branch | None:
         libraries = self._branches.libraries_for(key)
         ours, theirs = socket.socketpair()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_WHILE_FORKING)
-        pid = os.fork()
-        if pid == 0:
+        try:
+            with _signals_blocked():
+                pid = os.fork()
+                if pid == 0:
+                    ours.close()
+                    self._forget()
+                    _become_branch(theirs, libraries, env, self._installed)
+        except OSError:  # the attempt may yet run at this level
             ours.close()
-            self._forget()
-            _become_branch(theirs, libraries, env, self._installed)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
-        theirs.close()
+            return None
+        finally:
+            theirs.close()
         branch = Branch(key, libraries, pid, ours)
         self._branches.add(branch)
         self._selector.register(ours, selectors.EVENT_READ)
@@ -331,6 +339,16 @@ class Zygote:
     def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the end of the stream is seen when reading
             self._control.sendall(encode(message))
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Hold signals back until both sides of a fork have their own handlers; a child takes its own mask off."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_WHILE_FORKING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED_WHILE_FORKING)
 
 
 def _reap_one(attempts: dict[int, Attempt]) -> tuple[int, int, Any]:
