@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -314,6 +316,22 @@ def test_images_of_several_threads_do_not_meet(registry, tiny_image, code, appen
 
     assert len({built.digest for built in found.values()}) == 1
     assert len(found) == 4
+
+
+def test_two_launches_under_one_tag_each_have_their_own_image(registry, tiny_image, code, appender, tmp_path, hasty):
+    requests = []
+    for name in ("first", "second"):
+        folder = shutil.copytree(code, tmp_path / name)
+        (folder / "model" / "net.py").write_text(f"NAME = {name!r}\n")
+        requests.append(requested(registry, folder, tiny_image, path="appended/raced"))
+
+    with ThreadPoolExecutor(2) as pool:
+        digests = [built.digest for built in pool.map(lambda request: appender.build(request, quiet), requests)]
+
+    repository = reader(registry, "appended/raced", hasty)
+    assert len(set(digests)) == 2
+    assert [repository.manifest(digest).digest for digest in digests] == digests
+    assert repository.head_manifest("1").digest in digests
 
 
 def test_a_launch_that_is_stopped_sends_no_more_of_a_layer(registry, tiny_image, code, appender, hasty):

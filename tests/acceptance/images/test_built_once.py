@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import tarfile
 from pathlib import Path
 
@@ -77,7 +78,9 @@ class Workshop:
         for layer in reader.manifest(digest).layers:
             content = io.BytesIO(reader.read_blob(layer.digest, layer.size_bytes))
             with tarfile.open(fileobj=content) as archive:
-                found |= {"/" + m.name.lstrip("./"): archive.extractfile(m).read() for m in archive if m.isfile()}
+                found |= {
+                    "/" + m.name.lstrip("./"): archive.extractfile(m).read() for m in archive if m.isfile() or m.islnk()
+                }
         return found
 
 
@@ -397,6 +400,45 @@ def test_a_registry_whose_tags_cannot_be_moved_keeps_what_was_pushed(proxy, tiny
     assert remember(target, "1", "k1", digest) == digest
 
     assert target.head_manifest(tag_of("k1")).digest == digest
+
+
+def test_who_may_read_a_file_is_part_of_the_content(workshop):
+    secret = workshop.folder / "code" / "key"
+    workshop.write("code/key", "1")
+    workshop.builder = BuiltOnce(inner=Pusher())
+    outcomes = []
+    for mode in (0o644, 0o664, 0o600, 0o600, 0o644):
+        secret.chmod(mode)
+        outcomes.append(workshop.build().outcome.value)
+
+    assert outcomes == ["built", "unchanged", "built", "unchanged", "unchanged"]
+
+
+def test_a_private_file_keeps_its_mode_when_code_changes(workshop):
+    workshop.write("code/key", "1")
+    (workshop.folder / "code" / "key").chmod(0o600)
+    workshop.build(appends=True)
+    workshop.write("code/run.sh", "echo second")
+
+    assert workshop.build(appends=True).outcome is Outcome.built  # a layer of ours has the modes 0644 and 0755 alone
+
+
+def test_names_of_any_bytes_and_what_is_no_file_do_not_spoil_a_context(workshop):
+    code = os.fsencode(workshop.folder / "code")
+    for name in (b"\xff\xfe", b"new\nline", b"-rf", b"'$(id)\"", "\u202eh".encode()):
+        Path(os.fsdecode(os.path.join(code, name))).write_text("x")
+    os.mkfifo(workshop.folder / "code" / "pipe")
+    os.link(workshop.folder / "code" / "run.sh", workshop.folder / "code" / "linked")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(workshop.folder / "code" / "socket"))
+
+        built = workshop.build()
+
+    names = {os.fsencode(name) for name in workshop.files(built.digest) if name.startswith("/app/")}
+    assert names == {
+        b"/app/" + name
+        for name in (b"\xff\xfe", b"new\nline", b"-rf", b"'$(id)\"", "\u202eh".encode(), b"run.sh", b"linked")
+    }
 
 
 def test_dependencies_beside_a_dockerfile_are_refused(workshop):

@@ -225,7 +225,7 @@ def test_the_plan_names_the_images_and_nothing_is_asked_or_pushed(project, regis
     ended = launch(project, *image_settings("localhost:1", shell_image, "plan"), "hydra.launcher.dry_run=true")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"default: localhost:1/plan/app:v1 on {shell_image}, by auto, which appends" in ended.stdout
+    assert f"default: localhost:1/plan/app:v1 on {shell_image}, by auto, which builds Dockerfile" in ended.stdout
     assert f"gpu: localhost:1/plan/gpu:latest on {shell_image}, by append" in ended.stdout
 
 

@@ -103,7 +103,7 @@ class BuildRequest:
     context: Path
     base: str | None = None
     dockerfile: Path | None = None
-    build_args: Mapping[str, str] = field(default_factory=dict)
+    build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[BuildSecret, ...] = ()
     platforms: tuple[str, ...] = ()
     dependencies: Path | None = None

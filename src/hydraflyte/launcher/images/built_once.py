@@ -30,7 +30,13 @@ from hydraflyte.launcher.images.content import (
     remember,
     tag_of,
 )
-from hydraflyte.launcher.images.context import changed_meanwhile, collect_context, refuse_changes, stage_context
+from hydraflyte.launcher.images.context import (
+    changed_meanwhile,
+    collect_context,
+    refuse_changes,
+    stage_context,
+    unusual_modes,
+)
 from hydraflyte.launcher.images.dockerfiles import bases_named_in
 from hydraflyte.launcher.images.layers import code_entries, write_layer
 from hydraflyte.launcher.images.pushing import Push, at_once
@@ -154,12 +160,14 @@ def dockerfile_content(request: BuildRequest, target: Registry) -> DockerfileCon
     bases = _bases(request, text, target)
     if bases is None:
         return None
-    copy = code_copy_of(text, files)
+    modes = unusual_modes(files)
+    copy = code_copy_of(text, files) if not modes else None  # layers of ours have no such modes
     shared: dict[str, Any] = {
         "dockerfile": text,
         "arguments": dict(request.build_args),
         "platforms": wanted_platforms(request.platforms),
         "bases": {str(base.name): base.digest for base in bases},
+        **({"modes": modes} if modes else {}),
     }
     below = copy.below_code_of(files).digest if copy is not None else files.digest
     return DockerfileContent(

@@ -131,7 +131,7 @@ class CliBuilder:
         secrets: list[str] = []
         if request is not None:
             values = {**base_arguments(request.base), **request.build_args}
-            secrets = [text for secret in request.secrets for text in _texts_of(secret, self.environment)]
+            secrets = [_text_of(secret, self.environment) for secret in request.secrets]
         command = CommandLine(
             arguments=arguments,
             environment={**self.environment, **dict(self.dialect.environment), **values},
@@ -204,13 +204,23 @@ def _nothing(line: str) -> None:
     """Show nothing."""
 
 
-def _texts_of(secret: BuildSecret, environment: Mapping[str, str]) -> list[str]:
-    """Return what of a secret could turn up in a log: its lines."""
+def _text_of(secret: BuildSecret, environment: Mapping[str, str]) -> str:
+    """Return what of a secret could turn up in a log.
+
+    Raises:
+        ImageError: its file cannot be read.
+    """
     if secret.variable is not None:
-        return environment.get(secret.variable, "").splitlines()
+        return environment.get(secret.variable, "")
     assert secret.file is not None
-    with secret.file.open("rb") as stream:
-        return stream.read(_MASKED_BYTES).decode("utf-8", "replace").splitlines()
+    try:
+        with secret.file.open("rb") as stream:
+            return stream.read(_MASKED_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise ImageError(
+            f"The build secret {secret.id} cannot be read from {secret.file}: {error.strerror}.",
+            hint="Correct secrets, or the right to read the file.",
+        ) from error
 
 
 def _read(path: Path) -> str:

@@ -63,14 +63,14 @@ class CommandLine:
         arguments: the program and its arguments; none of them is secret.
         environment: all variables of the process.
         folder: the working directory.
-        masked: values that must not be shown, whoever prints them.
+        masked: values that must not be shown, whoever prints them; of several lines, none of them.
         is_cancelled: asked a few times a second; once it says yes, the command is stopped.
     """
 
     arguments: Sequence[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     folder: Path
-    masked: Iterable[str] = field(default=())
+    masked: Iterable[str] = field(default=(), repr=False)
     is_cancelled: Callable[[], bool] = never
 
 
@@ -114,7 +114,8 @@ class _Lines:
 
     def __init__(self, *, say: Say, masked: Iterable[str]) -> None:
         self._say = say
-        self._masked = sorted({text for text in masked if len(text) >= _SHORTEST_MASKED}, key=len, reverse=True)
+        parts = {line.strip() for text in masked for line in text.splitlines()}
+        self._masked = sorted({part for part in parts if len(part) >= _SHORTEST_MASKED}, key=len, reverse=True)
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
         self._rest = b""
 

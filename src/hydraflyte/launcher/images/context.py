@@ -25,6 +25,8 @@ _NEVER_WANTED = frozenset({
     ".ipynb_checkpoints", ".hypothesis", ".hydra",
 })  # fmt: skip
 
+_USUAL_MODES = frozenset({0o644, 0o664, 0o755, 0o775})
+
 
 def collect_context(context: Path, dockerfile: Path) -> FileSet:
     """Return what a builder gets of the folder ``context``, with all links kept as links.
@@ -77,6 +79,12 @@ def changed_meanwhile(path: Path) -> ImageError:
         f"{path} changed while the image was built; the image is not used.",
         hint="Run the command again; if a running program writes this file, add it to .dockerignore.",
     )
+
+
+def unusual_modes(files: FileSet) -> dict[str, str]:
+    """Return the modes that builders take over, where they are not just what some umask makes of a file."""
+    modes = {file.name: stat.S_IMODE(file.path.lstat().st_mode) for file in files.files if file.link_target is None}
+    return {name: oct(mode) for name, mode in modes.items() if mode not in _USUAL_MODES}
 
 
 def _digest(path: Path, name: str) -> str:

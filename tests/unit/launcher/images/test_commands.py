@@ -63,6 +63,18 @@ def test_masked_values_are_shown_by_nobody(tmp_path):
     assert ended.text == "key=***\non"
 
 
+def test_a_value_of_several_lines_is_masked_in_each(tmp_path):
+    masked = ["-----BEGIN KEY-----\nc2VjcmV0\r\n  bW9yZQ==\n"]
+
+    ended = run_command(
+        command(tmp_path, "echo '#7 0.1 c2VjcmV0'; echo bW9yZQ==", masked=masked),
+        deadline=soon(),
+        say=lambda line: None,
+    )
+
+    assert ended.text == "#7 0.1 ***\n***"
+
+
 @pytest.mark.parametrize("signals", ["", "trap '' TERM;"])
 def test_at_the_deadline_everything_that_was_started_ends(tmp_path, signals, monkeypatch):
     monkeypatch.setattr("hydraflyte.launcher.images.commands._GRACE_S", 0.3)

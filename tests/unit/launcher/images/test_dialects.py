@@ -10,7 +10,7 @@ from hydraflyte.errors import ConfigError, ImageError
 from hydraflyte.launcher.images import dialects
 from hydraflyte.launcher.images.building import BuildRequest, BuildSecret, Target
 from hydraflyte.launcher.images.cli_builders import cli_builder
-from hydraflyte.launcher.images.commands import CommandRun
+from hydraflyte.launcher.images.commands import CommandLine, CommandRun
 from hydraflyte.launcher.images.dialects import DIALECTS, Scratch
 from hydraflyte.launcher.images.failures import explain
 
@@ -135,3 +135,12 @@ def test_the_last_lines_are_put_into_one_sentence(line, reason):
 
     assert re.match(f"The default image cannot be built by buildah: .*{reason}", error.message)
     assert line in error.message
+
+
+def test_values_of_build_arguments_do_not_show_when_a_request_or_a_command_is_printed():
+    command = CommandLine(
+        arguments=["podman"], environment={"KEY": "hunter22"}, folder=Path("context"), masked=["hunter22"]
+    )
+
+    assert "hunter22" not in repr(request(build_args={"KEY": "hunter22"}))
+    assert "hunter22" not in repr(command)
