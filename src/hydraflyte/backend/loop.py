@@ -20,6 +20,7 @@ from typing import Any
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import Literal
 
+from hydraflyte.backend.alarms import Alarms
 from hydraflyte.backend.children import Children, insisting
 from hydraflyte.backend.engine import machine
 from hydraflyte.backend.engine.commands import (
@@ -71,7 +72,6 @@ log = logging.getLogger(__name__)
 CompileFutures = Callable[[FuturesWritten], Awaitable[CompiledWorkflowClosure]]
 DYNAMIC_BUILD_FAILED = "DynamicWorkflowBuildFailed"
 _RETRY_STORING_AFTER_S = 1.0
-_LOOK_AT_CLOCK_AFTER_S = 60.0
 _NEVER_PASSES = frozenset(
     {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.ELOOP}
 )  # of a path
@@ -117,7 +117,11 @@ class ExecutionLoop:
         self._clock = clock
         self._open: dict[ExecutionId, _Open] = {}
         self._posted: asyncio.Queue[_Posted] = asyncio.Queue()
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._alarms = Alarms(
+            clock=clock,
+            is_open=self._open.__contains__,
+            wake=lambda execution: self.post(execution, TimePassed()),
+        )
         self._lookups: set[asyncio.Task[None]] = set()
         self._reservations = Reservations()
         self._driver: asyncio.Task[None] | None = None
@@ -145,8 +149,7 @@ class ExecutionLoop:
             self._driver.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._driver
-        for timer in self._timers:
-            timer.cancel()
+        self._alarms.close()
         for lookup in self._lookups:
             lookup.cancel()
         if self._children is not None:
@@ -300,7 +303,7 @@ class ExecutionLoop:
                 case AbortAttempt():
                     self._executor.abort(command.attempt, command.reason)
                 case WakeAt():
-                    self._wake_at(execution, command.at)
+                    self._alarms.set(execution, command.at)
                 case LookUpCache():
                     self._look_up(execution, command)
                 case WriteCache():
@@ -325,25 +328,6 @@ class ExecutionLoop:
             log.exception("%s cannot be handed over", spec.attempt)
             reason = f"it cannot be handed over to be run: {type(error).__name__}: {error}"
             self.post(execution, AttemptLost(attempt=spec.attempt, reason=reason))
-
-    def _wake_at(self, execution: ExecutionId, at: datetime) -> None:
-        """Wake the execution at this instant of the clock, which timers know nothing of.
-
-        The clock is set back and forth, and slowed down; timers stand still while the machine sleeps.
-        """
-        delay_s = min(max(0.0, (at - self._clock.now()).total_seconds()), _LOOK_AT_CLOCK_AFTER_S)
-
-        def wake() -> None:
-            self._timers.discard(timer)
-            if execution not in self._open:
-                return
-            if self._clock.now() < at:
-                self._wake_at(execution, at)
-            else:
-                self.post(execution, TimePassed())
-
-        timer = asyncio.get_running_loop().call_later(delay_s, wake)
-        self._timers.add(timer)
 
     def _look_up(self, execution: ExecutionId, command: LookUpCache) -> None:
         async def answer() -> None:
