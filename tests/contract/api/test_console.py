@@ -58,7 +58,7 @@ class Page(HTMLParser):
         super().__init__()
         self.status, self.source = answer.status_code, answer.text
         self.rows, self.links, self.elements, self._cell = [], {}, set(), None
-        self._href = None
+        self._href, self.dots = None, []
         self.feed(answer.text)
 
     def handle_starttag(self, tag, attrs):
@@ -70,6 +70,8 @@ class Page(HTMLParser):
             self._cell = True
         elif tag == "a":
             self._href = dict(attrs)["href"]
+        elif tag == "circle":
+            self.dots.append((float(dict(attrs)["cx"]), float(dict(attrs)["cy"])))
 
     def handle_endtag(self, tag):
         if tag in ("td", "th"):
@@ -103,12 +105,13 @@ def launch_plan(register):
 def job(plane, register, launch_plan):
     """Begin a job of a sweep; unless it is ``stuck`` it ends with the loss as its output."""
 
-    def begin(sweep, job_number, *overrides, name="", loss=0.0, stuck=False):
+    def begin(sweep, job_number, *overrides, name="", loss=0.0, x=3, stuck=False):
         plane.executor.outputs["double"] = LiteralMap(literals={"o0": number(loss)})
         plane.executor.stuck = {"double"} if stuck else set()
         identifier = register.execution(
             launch_plan,
             name,
+            inputs={"x": Literal(scalar=Scalar(primitive=Primitive(integer=x)))},
             labels={"values": {SWEEP: sweep, JOB: str(job_number)}},
             annotations={"values": {OVERRIDES: join_overrides(overrides)}},
         )
@@ -199,12 +202,12 @@ def test_ten_thousand_jobs_are_counted_and_shown_in_pages(plane, visit, job):
     multiply(plane, name="job-0", times=10_000)
 
     began = time.monotonic()
-    first, last, sweeps = visit(f"{SWEEPS}/k3"), visit(f"{SWEEPS}/k3?page=100"), visit("/console/sweeps")
+    first, last, sweeps = visit(f"{SWEEPS}/k3"), visit(f"{SWEEPS}/k3?page=50"), visit("/console/sweeps")
     found, nothing = visit("/console", text="job-9999"), visit("/console", text="nowhere")
     took = time.monotonic() - began
 
-    assert [row[0] for row in first.rows[1:]] == [str(number) for number in range(100)]
-    assert [row[0] for row in last.rows[1:]] == [str(number) for number in range(9900, 10_000)]
+    assert [row[0] for row in first.rows[1:]] == [str(number) for number in range(200)]
+    assert [row[0] for row in last.rows[1:]] == [str(number) for number in range(9800, 10_000)]
     assert "10000 SUCCEEDED" in first.links
     assert first.links["next"] == "?page=2"
     assert "next" not in last.links
@@ -212,6 +215,53 @@ def test_ten_thousand_jobs_are_counted_and_shown_in_pages(plane, visit, job):
     assert names_on(found) == {"job-9999"}
     assert names_on(nothing) == set()
     assert took < 5.0  # 0.5 s where nothing else runs
+
+
+def test_jobs_are_compared_by_what_their_workflows_were_given(visit, job):
+    job("k3", 0, "model=small", x=1, name="first")
+    job("k3", 1, "model=big", x=2, name="second")
+
+    by_overrides = visit(f"{SWEEPS}/k3")
+    by_inputs = visit(f"{SWEEPS}/k3" + by_overrides.links["inputs"])
+
+    assert [row[:2] for row in by_overrides.rows] == [["job", "model"], ["0", "small"], ["1", "big"]]
+    assert [row[:2] for row in by_inputs.rows] == [["job", "x"], ["0", "1"], ["1", "2"]]
+
+
+def test_a_number_that_jobs_return_is_drawn_by_job_or_by_what_tells_them_apart(visit, job):
+    job("k3", 0, "lr=0.001", "model=a", loss=3.0)
+    job("k3", 1, "lr=1.0", "model=b", loss=1.0)
+    job("k3", 2, "lr=0.1", "model=a", loss=2.0)
+
+    by_job = visit(f"{SWEEPS}/k3")
+    by_rate = visit(f"{SWEEPS}/k3" + by_job.links["lr"])
+    by_model = visit(f"{SWEEPS}/k3" + by_job.links["model"])
+
+    assert by_job.dots == [(80, 15), (390, 270), (700, 142.5)]
+    assert by_rate.dots == [(80, 15), (700, 270), (493.3, 142.5)]  # a thousandfold: by logarithms
+    assert by_model.dots == [(80, 15), (700, 270), (80, 142.5)]
+    assert "o0 by lr" in by_rate.source
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_what_is_no_finite_number_is_shown_and_not_drawn(visit, job, loss):
+    job("k3", 0, "lr=1", loss=loss)
+
+    page = visit(f"{SWEEPS}/k3")
+
+    assert page.status == 200
+    assert "svg" not in page.elements
+    assert page.rows[1][-2].lower().startswith(str(loss)[:3])
+
+
+def test_an_address_that_asks_for_what_there_is_not_shows_the_usual(visit, job):
+    job("k3", 0, "lr=1", loss=1.0)
+
+    page = visit(f"{SWEEPS}/k3?page=-1&phase=&by={HOSTILE}&x={HOSTILE}&y=nothing")
+
+    assert page.status == 200
+    assert page.dots == [(390, 142.5)]
+    assert "script" not in page.elements
 
 
 # the list of executions
