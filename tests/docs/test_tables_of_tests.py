@@ -45,6 +45,7 @@ def test_what_became_of_a_demand_is_shown_or_explained() -> None:
         ("OmegaConf and flytekit-omegaconf", 12),
         ("flytekit and Flyte", 15),
         ("Launchers before this one", 11),
+        ("Image builders before this one", 14),
     ],
 )
 def test_every_known_defect_has_a_row_that_names_its_test(heading: str, count: int) -> None:

@@ -95,11 +95,13 @@ def test_the_built_image_is_named_by_the_digest_that_the_registry_has(bench, tmp
 def test_a_build_argument_arrives_as_it_is_and_is_never_shown(bench, tmp_path):
     value = "two words; $(id -un) 'quoted'"
     dockerfile = FROM_BASE + 'ARG GREETING\nRUN echo "$GREETING" > /greeting && cat /greeting\n'
+    environment = dict(os.environ)
 
     image = bench.build(dockerfile, tag="arguments", build_args={"GREETING": value})
 
     assert bench.content(image.reference, "greeting", tmp_path) == f"{value}\n"
     assert value not in "\n".join(bench.said)
+    assert dict(os.environ) == environment
 
 
 @pytest.mark.parametrize("bench", ALL, indirect=True)

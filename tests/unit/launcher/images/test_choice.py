@@ -135,6 +135,7 @@ def test_secrets_are_variables_or_files(around):
         ({"docker_context": "docker"}, "would be built from nothing: no .*docker/Dockerfile, and no base_image"),
         ({"target_image_version": "sha256:" + "0" * 64}, "is a digest: what is built gets one of its own"),
         ({"target_image": "me/App"}, "'me/App:latest' is no name of an image"),
+        ({"target_image": ""}, "no image names what is to be built"),
     ],
 )
 def test_what_cannot_be_built_is_told_before_anything_is(around, change, message):
