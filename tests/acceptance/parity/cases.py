@@ -49,6 +49,7 @@ class Case:
         answers: what to give to signals, by id; an approval takes True or False.
         nodes: phases by unique node id, of all levels; None if another case says it.
         attempts: phases of the attempts, by unique node id.
+        leaves: what the files of its folder say, in parts, by name; None if it has no folder.
         not_in_process: why flytekit cannot run it in process; empty if it can.
         settings: more arguments for ``FlyteRemote.execute``.
     """
@@ -62,6 +63,7 @@ class Case:
     answers: Mapping[str, Any] = field(default_factory=dict)
     nodes: Mapping[str, str] | None = None
     attempts: Mapping[str, tuple[str, ...]] | None = None
+    leaves: Mapping[str, tuple[str, ...]] | None = None
     not_in_process: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 

@@ -19,9 +19,16 @@ class Suite:
     def __init__(self, backend, cases, folder):
         self.backend = backend
         self._ended = {}
-        self._started = {case.name: self._start(case, folder / str(number)) for number, case in enumerate(cases)}
+        self._folder = folder
+        self._numbers = {case.name: number for number, case in enumerate(cases)}
+        self._started = {case.name: self._start(case) for case in cases}
 
-    def _start(self, case, folder):
+    def folder_of(self, case):
+        """Return the folder that the case's execution may write to."""
+        return self._folder / str(self._numbers[case.name])
+
+    def _start(self, case):
+        folder = self.folder_of(case)
         folder.mkdir(parents=True)
         return self.backend.start(case.workflow, case.inputs_in(folder), **case.settings)
 

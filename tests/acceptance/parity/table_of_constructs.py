@@ -261,6 +261,7 @@ LEVELS = (
         failure=refused(7),
         nodes={"start-node": OK, "n0": FAILED},
         attempts={"n0": (FAILED,)},
+        leaves={},
     ),
     Case(
         name="others finish after a failure",
@@ -269,6 +270,7 @@ LEVELS = (
         inputs=empty(x=7),
         failure=refused(7),
         nodes={"start-node": OK, "n0": FAILED, "n1": OK, "n2": OK, "n3": OK, "n4": SKIPPED},
+        leaves={"other": (), "after": ()},
     ),
     Case(
         name="a failure handler runs and the first error stays",
@@ -277,6 +279,7 @@ LEVELS = (
         inputs=empty(x=7),
         failure=refused(7),
         nodes={"start-node": OK, "n0": FAILED, "fn0": OK},
+        leaves={"handled": ("7 fn0 Trace:", "ValueError: no 7")},
     ),
     Case(
         name="the error of a failure handler counts",
@@ -295,6 +298,7 @@ LEVELS = (
         inputs=empty(x=7),
         outputs={"o0": 8},
         nodes={**ENDS, "n0": OK},
+        leaves={},
     ),
     Case(
         name="a failure handler of a sub-workflow",
@@ -303,6 +307,7 @@ LEVELS = (
         inputs=empty(x=7),
         failure=refused(7),
         nodes={"start-node": OK, "n0": FAILED, "n0-0-start-node": OK, "n0-0-n0": FAILED, "n0-0-fn0": OK},
+        leaves={"handled": ("7 fn0 Trace:", "ValueError: no 7")},
     ),
     Case(
         name="a failure in a sub-workflow",

@@ -75,3 +75,12 @@ def test_attempts_end_as_on_a_cluster(suite, case):
     execution = suite.end_of(case)
 
     assert {name: suite.backend.attempt_phases(execution, name) for name in case.attempts} == case.attempts
+
+
+@by_name(case for case in CASES if case.leaves is not None)
+def test_tasks_leave_the_files_that_they_should_and_no_others(suite, case):
+    suite.end_of(case)
+
+    files = {path.name: path.read_text() for path in suite.folder_of(case).iterdir()}
+    assert files.keys() == case.leaves.keys()
+    assert [(name, part) for name, parts in case.leaves.items() for part in parts if part not in files[name]] == []
