@@ -26,6 +26,18 @@ def test_a_shell_task_runs(run):
     assert run(container_flows.calls_a_shell).outputs == {"o0": 3}
 
 
+def test_a_sensor_waits_for_what_it_looks_for(run, tmp_path):
+    assert run(container_flows.waits_for_a_file, path=str(tmp_path / "awaited")).outputs == {"o0": True}
+
+
+def test_a_task_without_container_or_connector_is_refused_with_one_message(run):
+    execution = run(container_flows.asks_an_oracle)
+
+    assert execution.error.code == "BadTaskDefinition"
+    assert "a task of type 'oracle' has no container to run, and " in execution.error.message
+    assert "install the flytekit plugin that brings one" in execution.error.message
+
+
 def test_a_node_may_have_more_retries_and_another_name_than_its_task(run, tmp_path):
     execution = run(container_flows.is_given_retries, folder=str(tmp_path))
 

@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 from flytekit import ContainerTask, Resources, kwtypes, task, workflow
+from flytekit.core.base_sql_task import SQLTask
 from flytekit.exceptions.user import FlyteRecoverableException
 from flytekit.extras.tasks.shell import OutputLocation, ShellTask
+from flytekit.sensor.file_sensor import FileSensor
 from flytekit.types.file import FlyteFile
 
 leave_a_file = ContainerTask(
@@ -101,3 +104,32 @@ def is_given_a_cache(folder: str) -> int:
         requests=Resources(cpu="100m"),
         limits=Resources(cpu="1"),
     )
+
+
+wait_for_file = FileSensor("wait-for-file", timeout=timedelta(seconds=60))
+look_it_up = SQLTask("look-it-up", query_template="SELECT 1", task_type="oracle", outputs=kwtypes(answer=int))
+
+
+@task
+def leave(path: str) -> str:
+    Path(path).touch()
+    return path
+
+
+@task
+def is_there(path: str) -> bool:
+    return Path(path).exists()
+
+
+@workflow
+def waits_for_a_file(path: str) -> bool:
+    leave(path=path)
+    seen = wait_for_file(path=path)
+    found = is_there(path=path)
+    seen >> found
+    return found
+
+
+@workflow
+def asks_an_oracle() -> int:
+    return look_it_up()

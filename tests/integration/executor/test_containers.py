@@ -429,3 +429,14 @@ def test_containers_of_a_backend_that_was_killed_are_removed_whatever_runs_tasks
 
     assert in_podman.containers() == []
     assert not home.container_runtime.exists()
+
+
+def test_a_task_that_a_connector_runs_has_no_image_and_is_refused(in_podman):
+    spec = in_podman.bench.place(TaskTemplate(type="sensor"), attempt_id(), argv=("flyte-connector",))
+
+    end = in_podman.end_of(spec)
+
+    assert isinstance(end, AttemptFailed)
+    assert end.failure.code == "BadTaskDefinition"
+    assert "of type sensor has no image: a connector runs it" in end.failure.message
+    assert "without `--runtime podman`" in end.failure.message

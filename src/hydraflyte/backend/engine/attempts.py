@@ -31,6 +31,8 @@ from hydraflyte.identifiers import AttemptId
 
 ECHO_TASK_TYPE = "echo"  # gives what it takes, without a container
 _BUNDLE_OPTION = "--additional-distribution"
+_CONNECTOR = ("flyte-connector", "{{.taskTemplatePath}}", "{{.input}}", "{{.outputPrefix}}", "{{.rawOutputDataPrefix}}")
+"""What is run for a task without a container: executors know it, see ``executor/zygote/connectors.py``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ def attempt_spec(state: ExecutionState, node: NodeState, task: TaskTemplate) -> 
     """Return all that an executor needs for the current attempt of ``node``.
 
     Raises:
-        TemplateError: the task has no container, or its command line cannot be rendered.
+        TemplateError: the task's pod has no such container, or its command line cannot be rendered.
     """
     container = _container(task)
     attempt = attempt_id(state, node)
@@ -128,9 +130,7 @@ def _container(task: TaskTemplate) -> _Container:
         return _Container(templates=templates, env={pair.key: pair.value for pair in task.container.env})
     if target == "k8s_pod":
         return _of_pod(task)
-    if task.type == ECHO_TASK_TYPE:
-        return _Container(templates=(), env={})
-    raise TemplateError(f"a task of type {task.type!r} has no container to run")
+    return _Container(templates=() if task.type == ECHO_TASK_TYPE else _CONNECTOR, env={})
 
 
 def _of_pod(task: TaskTemplate) -> _Container:

@@ -95,7 +95,13 @@ class Containers(Workplace):
 
     def refuse(self, spec: AttemptSpec) -> str | None:
         """See ``Workplace.refuse``: what an image can run, a container can."""
-        return None
+        if spec.task.WhichOneof("target") in ("container", "k8s_pod"):
+            return None
+        return (
+            f"The task {spec.task.id.name} of type {spec.task.type} has no image: a connector runs it, and connectors"
+            f" are called in processes of this machine only. Start the backend without `--runtime"
+            f" {self._runtime.kind.value}`, or run it on a cluster."
+        )
 
     def has_begun(self, directory: Path) -> bool:
         """See ``Workplace.has_begun``: the keeper leaves a mark before it starts a container."""

@@ -19,7 +19,7 @@ import types
 from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
 
-from . import archive, command, flytekit_process, preload, system
+from . import archive, command, connectors, flytekit_process, preload, system
 
 REFUSED_FILE = "refused.json"
 LIBRARIES_FILE = "libraries.json"
@@ -204,6 +204,11 @@ def _execute(program: str, args: list[str]) -> NoReturn:
 
 def _execute_flytekit(program: str, args: list[str]) -> NoReturn:
     """Run a flytekit command in an interpreter of its own: slower, and right where a fork is not."""
+    if program == command.CONNECTOR:
+        script = (
+            f"import runpy; runpy.run_path({connectors.__file__!r}, run_name='__main__')"  # adds nothing to sys.path
+        )
+        os.execve(sys.executable, [sys.executable, "-c", script, *args], os.environ)
     script = os.path.join(os.path.dirname(sys.executable), program)
     if os.access(script, os.X_OK):
         os.execve(script, [program, *args], os.environ)

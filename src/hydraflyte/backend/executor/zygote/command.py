@@ -1,8 +1,8 @@
 """What a container's command line asks for, read the way flytekit's own entrypoint reads it.
 
 Pure. ``pyflyte-fast-execute … -- <command>`` means: unpack a code bundle, then run the command; the flytekit commands
-are called in the forked process itself, anything else is a program to execute. Every directory that the image would
-have had (``--dest-dir``, ``--dynamic-dest-dir``) becomes the attempt's own.
+and connectors are called in the forked process itself, anything else is a program to execute. Every directory that the
+image would have had (``--dest-dir``, ``--dynamic-dest-dir``) becomes the attempt's own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 FAST_EXECUTE = "pyflyte-fast-execute"
 FLYTEKIT_COMMANDS = ("pyflyte-execute", "pyflyte-map-execute")
+CONNECTOR = "flyte-connector"  # no program of any image: what the backend asks for where a task has no container
 HERE = "."  # the attempt's work directory, which is the current one; the same text for every attempt
 
 
@@ -36,8 +37,8 @@ class Command(NamedTuple):
 
     @property
     def is_flytekit(self) -> bool:
-        """Whether the program is one of flytekit's own commands, which run without a second interpreter."""
-        return self.program in FLYTEKIT_COMMANDS
+        """Whether it is something of flytekit's own, which runs without a second interpreter."""
+        return self.program in (*FLYTEKIT_COMMANDS, CONNECTOR)
 
 
 def parse(argv: Sequence[str]) -> Command:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from . import command, connectors
+
 # Read when an interpreter, the C library, numpy's libraries or flytekit are loaded: too late in a forked child.
 _READ_AT_START = ("LD_PRELOAD", "GLIBC_TUNABLES", "FLYTE_PYTHON_PACKAGE_ROOT")
 _READ_AT_START_PREFIXES = ("PYTHON", "FLYTE_SDK_", "DYLD_", "MALLOC_", "GRPC_")
@@ -61,7 +63,11 @@ def _list(folder: str) -> list[str]:
 
 
 def run_command(program: str, args: list[str]) -> None:
-    """Call flytekit's own command of this name with ``args``, as its console script does. Raises SystemExit."""
+    """Call flytekit's own command of this name with ``args``, as its console script does. May raise SystemExit."""
+    if program == command.CONNECTOR:
+        renew()
+        connectors.run(args)
+        return
     entrypoint = sys.modules["flytekit.bin.entrypoint"]
     commands = {"pyflyte-execute": entrypoint.execute_task_cmd, "pyflyte-map-execute": entrypoint.map_execute_task_cmd}
     renew()
