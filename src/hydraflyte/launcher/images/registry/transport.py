@@ -119,10 +119,6 @@ class Transport:
         """
         return self.patience.attempt(lambda: self.once(ask))
 
-    def patiently(self, action: Callable[[], requests.Response]) -> requests.Response:
-        """Run several requests that only make sense together, again if one is interrupted."""
-        return self.patience.attempt(action)
-
     def once(self, ask: Ask) -> requests.Response:
         """Return the answer to ``ask``, sent once.
 

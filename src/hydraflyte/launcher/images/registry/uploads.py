@@ -47,9 +47,9 @@ class Upload:
         Raises:
             ImageError: the registry cannot be reached, refuses, or received something else.
         """
-        ended = self.transport.patiently(self._at_once)
+        ended = self.transport.patience.attempt(self._at_once)
         if ended.status_code == _TOO_LARGE:
-            ended = self.transport.patiently(self._in_pieces)
+            ended = self.transport.patience.attempt(self._in_pieces)
         confirmed = ended.headers.get("Docker-Content-Digest", self.digest)
         if confirmed != self.digest:
             raise not_what_it_says(f"A layer pushed to {self.name.repository}", self.digest, confirmed)
