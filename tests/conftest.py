@@ -1,3 +1,3 @@
-"""All tests may ask for a real embedded backend, which the package gives to its users too, and for image tools."""
+"""All tests may ask for an embedded backend, which the package gives to its users too, and for image tools."""
 
-pytest_plugins = ["hydraflyte.testing", "tests.image_tools"]
+pytest_plugins = ["hydraflyte.testing", "tests.image_tools", "tests.scheduling"]
