@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import cached_flows
+import httpx2
 import pytest
 import recovered_flows
 from flyteidl.admin.execution_pb2 import ExecutionMetadata
@@ -81,6 +83,22 @@ def test_a_single_task_is_relaunched_with_other_inputs(remote, hydraflyte, folde
     execution = remote.sync(remote.fetch_execution(name=changed["name"]))
     assert execution.outputs == {"o0": 6}
     assert execution.spec.overwrite_cache
+
+
+def test_the_console_runs_an_execution_again_with_other_inputs(run, remote, flyte_backend, folder):
+    original = run(cached_flows.sums, folder=str(folder), a=1)
+    page = f"/console/projects/flytesnacks/domains/development/executions/{original.id.name}"
+
+    with httpx2.Client(base_url=flyte_backend.http_url, timeout=20) as browser:
+        signed_in = browser.get(flyte_backend.console_url, follow_redirects=True)
+        token = re.search(r'name="token" value="(\w+)"', browser.get(page).text).group(1)
+        answer = browser.post(f"{page}/relaunch", data={"token": token, "input.a": "41", "input.label": "other"})
+
+    assert signed_in.status_code == 200
+    assert answer.status_code == 303
+    execution = remote.wait(remote.fetch_execution(name=answer.headers["location"].rpartition("/")[2]))
+    assert execution.outputs == {"o0": 42}
+    assert execution.inputs == {"folder": str(folder), "a": 41, "label": "other"}
 
 
 def test_another_backend_is_asked_by_its_endpoint(run, remote, flyte_backend, folder, tmp_path):

@@ -156,6 +156,30 @@ class ScheduledLauncher(Protocol):
         ...
 
 
+class ExecutionOrders(Protocol):
+    """What the owner may order on a page of the console. Implemented by the API.
+
+    Raises:
+        OrderRefusedError: by each, if it cannot be done; nothing was changed.
+    """
+
+    async def relaunch(self, execution: ExecutionId, changed: LiteralMap) -> ExecutionId:
+        """Begin all of the execution again, with some of its inputs changed; returns the new one."""
+        ...
+
+    async def recover(self, execution: ExecutionId) -> ExecutionId:
+        """Begin again what did not end well; returns the new execution."""
+        ...
+
+    async def terminate(self, execution: ExecutionId) -> None:
+        """End the execution."""
+        ...
+
+
+class OrderRefusedError(Exception):
+    """The owner's order cannot be carried out; the text says why."""
+
+
 class FireRefusedError(Exception):
     """A fire time begins no execution; the text says why."""
 

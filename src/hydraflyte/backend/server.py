@@ -29,6 +29,7 @@ from hydraflyte import __version__
 from hydraflyte.backend.addresses import Addresses, reserve
 from hydraflyte.backend.admin.children import ChildExecutions
 from hydraflyte.backend.admin.dynamics import compile_futures
+from hydraflyte.backend.admin.ordered import OrderedExecutions
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.scheduled import ScheduledExecutions
 from hydraflyte.backend.admin.service import build_server
@@ -36,8 +37,10 @@ from hydraflyte.backend.admin.signing import verify
 from hydraflyte.backend.cleaning import Cleaner
 from hydraflyte.backend.console.app import HttpParts, build_app
 from hydraflyte.backend.console.cleaning import Cleaning
+from hydraflyte.backend.console.forms import FormTokens
 from hydraflyte.backend.console.guard import OwnerCheck, console_key
 from hydraflyte.backend.console.logs import Logs
+from hydraflyte.backend.console.orders import Orders
 from hydraflyte.backend.console.outbox import Outbox
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
@@ -158,14 +161,17 @@ async def _backend(home: Home, options: BackendOptions) -> AsyncIterator[Running
         def signature_holds(method: str, path: str, query: str) -> bool:
             return verify(signing_key, method, path, query, clock.now())
 
-        owner = OwnerCheck(token)
+        owner, tokens = OwnerCheck(token), FormTokens(secrets.token_bytes())
         parts = HttpParts(
             transfers=Transfers(blobs=blobs, verify=signature_holds),
             logs=Logs(
                 find=lambda attempt, stream: log_path(home.root, attempt, stream), database=database, owner=owner
             ),
-            pages=Pages(database=database, blobs=blobs, owner=owner, why_waiting=executor.why_waiting),
+            pages=Pages(database=database, blobs=blobs, owner=owner, tokens=tokens, why_waiting=executor.why_waiting),
             sweeps=SweepPages(database=database, blobs=blobs, owner=owner),
+            orders=Orders(
+                orders=OrderedExecutions(control_plane), database=database, blobs=blobs, owner=owner, tokens=tokens
+            ),
             hosts=addresses.http_hosts,
             sessions=Sessions(owner=owner),
             outbox=Outbox(database=database, clock=clock, owner=owner, changed=notifier.wake),

@@ -1,17 +1,21 @@
 """The console's pages of a real control plane, as a browser gets them over HTTP."""
 
+import html
 import time
 from html.parser import HTMLParser
 
 import pytest
-from flyteidl.admin.execution_pb2 import ExecutionSpec
+from flyteidl.admin.execution_pb2 import ExecutionMetadata, ExecutionSpec, WorkflowExecutionGetRequest
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
 
+from hydraflyte.backend.admin.ordered import OrderedExecutions
 from hydraflyte.backend.cleaning import Cleaner
 from hydraflyte.backend.console.app import HttpParts, build_app
 from hydraflyte.backend.console.cleaning import Cleaning
+from hydraflyte.backend.console.forms import FormTokens
 from hydraflyte.backend.console.guard import OwnerCheck, console_key
 from hydraflyte.backend.console.logs import Logs
+from hydraflyte.backend.console.orders import Orders
 from hydraflyte.backend.console.outbox import Outbox
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
@@ -27,14 +31,15 @@ EXECUTIONS = "/console/projects/flytesnacks/domains/development/executions"
 
 
 def console_app(plane, host):
-    parts, owner = plane.parts, OwnerCheck(TOKEN)
+    parts, owner, tokens = plane.parts, OwnerCheck(TOKEN), FormTokens(b"secret")
     database, blobs, clock = parts.database, parts.blobs, parts.clock
     return build_app(
         HttpParts(
             transfers=Transfers(blobs=blobs, verify=lambda method, path, query: False),
             logs=Logs(find=lambda attempt, stream: plane.home / "none", database=database, owner=owner),
-            pages=Pages(database=database, blobs=blobs, owner=owner, why_waiting=parts.why_waiting),
+            pages=Pages(database=database, blobs=blobs, owner=owner, tokens=tokens, why_waiting=parts.why_waiting),
             sweeps=SweepPages(database=database, blobs=blobs, owner=owner),
+            orders=Orders(orders=OrderedExecutions(parts), database=database, blobs=blobs, owner=owner, tokens=tokens),
             outbox=Outbox(database=database, clock=clock, owner=owner, changed=lambda: None),
             hosts={host},
             sessions=Sessions(owner=owner),
@@ -59,6 +64,7 @@ class Page(HTMLParser):
         self.status, self.source = answer.status_code, answer.text
         self.rows, self.links, self.elements, self._cell = [], {}, set(), None
         self._href, self.dots = None, []
+        self.forms, self._form = {}, {}
         self.feed(answer.text)
 
     def handle_starttag(self, tag, attrs):
@@ -70,6 +76,10 @@ class Page(HTMLParser):
             self._cell = True
         elif tag == "a":
             self._href = dict(attrs)["href"]
+        elif tag == "form" and "action" in dict(attrs):
+            self._form = self.forms.setdefault(dict(attrs)["action"].rpartition("/")[2], {})
+        elif tag == "input":
+            self._form[dict(attrs)["name"]] = dict(attrs)["value"]
         elif tag == "circle":
             self.dots.append((float(dict(attrs)["cx"]), float(dict(attrs)["cy"])))
 
@@ -127,6 +137,10 @@ def job(plane, register, launch_plan):
 # sweeps
 
 
+def names_in(page):
+    return [row[-1] for row in page.rows[1:]]
+
+
 def test_a_sweep_shows_its_jobs_with_what_tells_them_apart(visit, job):
     job("k3", 10, "lr=0.2", "seed=1", name="ten", loss=0.5)
     job("k3", 2, "lr=0.1", "seed=1", name="two", loss=0.25)
@@ -166,7 +180,7 @@ def test_a_sweep_is_counted_by_phase_and_shown_anew_until_it_has_ended(plane, vi
     ended = visit(f"{SWEEPS}/k3")
 
     assert 'http-equiv="refresh"' in running.source
-    assert [row[-1] for row in only_done.rows[1:]] == ["done"]
+    assert names_in(only_done) == ["done"]
     assert "2 SUCCEEDED" in ended.links
     assert 'http-equiv="refresh"' not in ended.source
 
@@ -312,6 +326,107 @@ def test_a_project_has_a_list_of_its_own(visit, job):
 
     assert names_on(visit("/console/projects/flytesnacks/executions")) == {"here"}
     assert names_on(visit("/console/projects/flytetester/executions")) == set()
+
+
+# orders
+
+
+@pytest.fixture
+def order(browser, visit):
+    """Press a button on an execution's page, perhaps with other values in its form; gives the answer."""
+
+    def press(name, verb, *, headers=(), **changes):
+        form = visit(f"{EXECUTIONS}/{name}").forms[verb]
+        sent = {"Origin": str(browser.base_url).rstrip("/"), **dict(headers)}
+        return browser.post(f"{EXECUTIONS}/{name}/{verb}", data={**form, **changes}, headers=sent)
+
+    return press
+
+
+def name_of(answer):
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"].removeprefix(f"{EXECUTIONS}/")
+
+
+def execution_of(admin, name):
+    return admin.GetExecution(
+        WorkflowExecutionGetRequest(id={"project": "flytesnacks", "domain": "development", "name": name})
+    )
+
+
+def test_an_execution_is_run_again_by_a_button(plane, admin, order, visit, job):
+    plane.executor.failing.add("double")
+    job("k3", 0, name="broken")
+    assert set(visit(f"{EXECUTIONS}/broken").forms) == {"recover", "relaunch"}
+
+    again, rest = name_of(order("broken", "relaunch")), name_of(order("broken", "recover"))
+
+    assert [execution_of(admin, name).spec.metadata.mode for name in (again, rest)] == [
+        ExecutionMetadata.RELAUNCH,
+        ExecutionMetadata.RECOVERED,
+    ]
+    assert execution_of(admin, again).spec.metadata.reference_execution.name == "broken"
+    assert names_on(visit("/console")) == {"broken", again, rest}
+    assert names_in(visit(f"{SWEEPS}/k3")) == [rest]
+
+
+def test_a_relaunch_may_be_given_other_inputs(plane, order, visit, job):
+    job("k3", 0, x=3, name="first")
+    assert visit(f"{EXECUTIONS}/first").forms["relaunch"]["input.x"] == "3"
+
+    changed = name_of(order("first", "relaunch", **{"input.x": "4"}))
+    no_number = order("first", "relaunch", **{"input.x": HOSTILE})
+
+    assert '"x": 4' in html.unescape(visit(f"{EXECUTIONS}/{changed}").source)
+    assert names_in(visit(f"{SWEEPS}/k3")) == ["first"]  # another value than the job's: no job any more
+    assert no_number.status_code == 409
+    assert no_number.text.startswith("x is integer, and ")
+    assert no_number.headers["content-type"].startswith("text/plain")
+
+
+def test_what_runs_is_ended_by_a_button(plane, browser, order, visit, job):
+    job("k3", 0, name="open", stuck=True)
+    assert set(visit(f"{EXECUTIONS}/open").forms) == {"terminate"}
+    late = visit(f"{EXECUTIONS}/open").forms["terminate"]
+
+    assert name_of(order("open", "terminate")) == "open"
+
+    plane.wait_until_ended(ExecutionId(project="flytesnacks", domain="development", name="open"))
+    assert "ABORTED" in visit(f"{EXECUTIONS}/open").source
+    refused = browser.post(f"{EXECUTIONS}/open/terminate", data=late)
+    assert refused.status_code == 409
+    assert "has ended already" in refused.text
+
+
+def test_nothing_is_done_for_a_form_that_is_not_the_pages_own(browser, order, visit, job):
+    job("k3", 0, name="mine")
+    job("k3", 1, name="other")
+    elsewhere = visit(f"{EXECUTIONS}/other").forms["relaunch"]["token"]
+
+    answers = [
+        order("mine", "relaunch", token=""),
+        order("mine", "relaunch", token="é"),
+        order("mine", "relaunch", token=elsewhere),
+        order("mine", "relaunch", headers={"Origin": "http://evil.example"}),
+        order("mine", "relaunch", headers={"Origin": "null"}),
+        browser.post(f"{EXECUTIONS}/mine/relaunch", content=b"x" * 2_000_000),
+    ]
+    again = name_of(order("mine", "relaunch"))
+    browser.cookies.clear()
+    stranger = browser.post(f"{EXECUTIONS}/mine/relaunch")
+
+    assert [answer.status_code for answer in answers] == [403] * 6
+    assert stranger.status_code == 401
+    browser.cookies.set("hydraflyte_console", console_key(TOKEN))
+    assert names_on(visit("/console")) == {"mine", "other", again}
+
+
+def test_a_browser_says_where_a_form_comes_from(browser):
+    headers = browser.get("/console").headers
+
+    assert headers["referrer-policy"] == "same-origin"  # with no-referrer it would say `Origin: null`
+    assert "form-action 'self'" in headers["content-security-policy"]
+    assert "script-src" not in headers["content-security-policy"]
 
 
 def multiply(plane, *, name, times):

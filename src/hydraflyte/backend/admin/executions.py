@@ -24,7 +24,9 @@ from flyteidl.admin.execution_pb2 import (
     WorkflowExecutionGetDataResponse,
     WorkflowExecutionGetRequest,
 )
+from flyteidl.core.literals_pb2 import LiteralMap
 
+from hydraflyte import labels
 from hydraflyte.backend.admin import checks, convert
 from hydraflyte.backend.admin.columns import Entity
 from hydraflyte.backend.admin.filters import list_selection, next_token, parse_filters
@@ -56,12 +58,16 @@ class ExecutionService:
         )
         return ExecutionCreateResponse(id=convert.execution_identifier(await self._launcher.launch(order)))
 
-    async def relaunch(self, request: ExecutionRelaunchRequest) -> ExecutionCreateResponse:
-        """RelaunchExecution: the same spec and user inputs again, under another name."""
+    async def relaunch(
+        self, request: ExecutionRelaunchRequest, changed: LiteralMap | None = None
+    ) -> ExecutionCreateResponse:
+        """RelaunchExecution: the same spec and user inputs again but those ``changed``, under another name."""
         source = await self._find(checks.execution_id(request.id))
         spec = again(source, ExecutionMetadata.RELAUNCH)
         spec.overwrite_cache = request.overwrite_cache
-        return await self._run_again(source, request.name, spec)
+        if changed is not None and changed.literals:
+            _mark_as_no_job(spec)
+        return await self._run_again(source, request.name, spec, changed)
 
     async def recover(self, request: ExecutionRecoverRequest) -> ExecutionCreateResponse:
         """RecoverExecution: as a relaunch, but what ended well in the original is taken over, not run."""
@@ -73,8 +79,12 @@ class ExecutionService:
                 spec.metadata.parent_node_execution.CopyFrom(request.metadata.parent_node_execution)
         return await self._run_again(source, request.name, spec)
 
-    async def _run_again(self, source: ExecutionRow, name: str, spec: ExecutionSpec) -> ExecutionCreateResponse:
+    async def _run_again(
+        self, source: ExecutionRow, name: str, spec: ExecutionSpec, changed: LiteralMap | None = None
+    ) -> ExecutionCreateResponse:
         inputs = await self._database.read(lambda _: self._blobs.read_literals(source.user_inputs_uri))
+        for key, value in (changed or LiteralMap()).literals.items():
+            inputs.literals[key].CopyFrom(value)
         order = Order(project=source.id.project, domain=source.id.domain, name=name, spec=spec, inputs=inputs)
         return ExecutionCreateResponse(id=convert.execution_identifier(await self._launcher.launch(order)))
 
@@ -153,3 +163,11 @@ def again(source: ExecutionRow, mode: ExecutionMetadata.ExecutionMode) -> Execut
     spec.metadata.mode = mode
     spec.metadata.reference_execution.CopyFrom(convert.execution_identifier(source.id))
     return spec
+
+
+def _mark_as_no_job(spec: ExecutionSpec) -> None:
+    """Take away what says that this is a job of a sweep: with other inputs the job's overrides hold no more."""
+    for marks in (spec.labels.values, spec.annotations.values):
+        for mark in (labels.SWEEP, labels.JOB, labels.ROUND, labels.OVERRIDES, labels.INPUTS, labels.FOLDER):
+            if mark in marks:
+                del marks[mark]

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from hydraflyte.backend.console.cleaning import Cleaning
 from hydraflyte.backend.console.guard import HostOriginGuard
 from hydraflyte.backend.console.logs import Logs
+from hydraflyte.backend.console.orders import Orders
 from hydraflyte.backend.console.outbox import Outbox
 from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
@@ -37,6 +38,7 @@ class HttpParts:
     logs: Logs
     pages: Pages
     sweeps: SweepPages
+    orders: Orders
     outbox: Outbox
     hosts: Collection[str]
     sessions: Sessions
@@ -58,6 +60,7 @@ def build_app(parts: HttpParts) -> Starlette:
             Route("/console", parts.pages.executions),
             Route("/console/projects/{project}/executions", parts.pages.executions),
             Route(execution, parts.pages.execution),
+            Route(f"{execution}/{{verb}}", parts.orders.order, methods=["POST"]),
             Route("/console/sweeps", parts.sweeps.sweeps),
             Route("/console/projects/{project}/domains/{domain}/sweeps/{sweep:path}", parts.sweeps.sweep),
             Route("/console/notifications", parts.pages.notifications),

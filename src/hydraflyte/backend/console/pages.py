@@ -17,11 +17,13 @@ from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from hydraflyte.backend.console.forms import FormTokens, InputField, fields_of
 from hydraflyte.backend.console.guard import OwnerCheck
 from hydraflyte.backend.console.rendering import (
     TERMINAL,
     Context,
     duration_text,
+    execution_address,
     execution_facts,
     instant_text,
     page,
@@ -57,12 +59,19 @@ class Pages:
     """Handlers of the console's pages."""
 
     def __init__(
-        self, *, database: Database, blobs: Blobs, owner: OwnerCheck, why_waiting: Callable[[AttemptId], str | None]
+        self,
+        *,
+        database: Database,
+        blobs: Blobs,
+        owner: OwnerCheck,
+        tokens: FormTokens,
+        why_waiting: Callable[[AttemptId], str | None],
     ) -> None:
         self._database = database
         self._why_waiting = why_waiting
         self._blobs = blobs
         self._owner = owner
+        self._tokens = tokens
 
     async def executions(self, request: Request) -> Response:
         """Show the newest executions, or the newest of those that contain the words of ``text``."""
@@ -95,6 +104,9 @@ class Pages:
             "nodes": _node_facts(nodes, attempts, self._why_waiting),
             "inputs": self._literals(row.inputs_uri),
             "outputs": self._literals(row.outputs_uri),
+            "fields": self._fields(row.inputs_uri) if row.phase in TERMINAL else (),
+            "token": self._tokens.token(execution_address(wanted)),
+            "has_ended": row.phase in TERMINAL,
             "refresh": row.phase not in TERMINAL,
         }
         return page("execution.html", context)
@@ -115,6 +127,11 @@ class Pages:
             return refusal
         schedules = await self._database.read(active_schedules)
         return page("schedules.html", {"schedules": [_schedule_facts(each) for each in schedules]})
+
+    def _fields(self, uri: str) -> tuple[InputField, ...]:
+        with contextlib.suppress(OSError, DecodeError):  # the page says so where it shows the inputs
+            return fields_of(self._blobs.read_literals(uri))
+        return ()
 
     def _literals(self, uri: str) -> str:
         if not uri:
@@ -172,8 +189,7 @@ def _letter(row: NotificationRow) -> Context:
     message = json.loads(row.message)
     return {
         "number": row.row_id,
-        "project": row.execution.project,
-        "domain": row.execution.domain,
+        "address": execution_address(row.execution),
         "name": row.execution.name,
         "kind": row.kind,
         "target": row.target,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from flyteidl.admin.execution_pb2 import ExecutionSpec
@@ -15,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
 from hydraflyte.backend.store.listing import ExecutionRow
+from hydraflyte.identifiers import ExecutionId
 from hydraflyte.labels import JOB, OVERRIDES, SWEEP, split_overrides
 
 TERMINAL = frozenset(phase.name for phase in TERMINAL_EXECUTION_PHASES)
@@ -24,7 +26,7 @@ _HEADERS = {
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer" browsers send forms with `Origin: null`, which is refused
     "Cache-Control": "no-store",
 }
 _TEMPLATES = jinja2.Environment(
@@ -39,10 +41,17 @@ def page(template: str, context: Context) -> Response:
     return HTMLResponse(_TEMPLATES.get_template(template).render(context), headers=_HEADERS)
 
 
+def execution_address(execution: ExecutionId) -> str:
+    """Return the path of the execution's page."""
+    project, domain, name = (quote(part, safe="") for part in (execution.project, execution.domain, execution.name))
+    return f"/console/projects/{project}/domains/{domain}/executions/{name}"
+
+
 def execution_facts(row: ExecutionRow) -> Context:
     """Return what pages show of an execution."""
     workflow, spec = Identifier.FromString(row.workflow), ExecutionSpec.FromString(row.spec)
     return {
+        "address": execution_address(row.id),
         "project": row.id.project,
         "domain": row.id.domain,
         "name": row.id.name,
