@@ -245,12 +245,24 @@ class GrpcFlyteClient:
         try:
             created: identifier_pb2.WorkflowExecutionIdentifier = self._call(self._admin.CreateExecution, request).id
         except BackendRefusedError as error:
-            if error.code != grpc.StatusCode.ALREADY_EXISTS.name or not request.name:
-                raise
-            return identifier_pb2.WorkflowExecutionIdentifier(
+            named = identifier_pb2.WorkflowExecutionIdentifier(
                 project=request.project, domain=request.domain, name=request.name
             )
+            is_taken = error.code == grpc.StatusCode.ALREADY_EXISTS.name and bool(request.name)
+            if not is_taken or not self._is_there(named):
+                raise
+            return named
         return created
+
+    def _is_there(self, execution: identifier_pb2.WorkflowExecutionIdentifier) -> bool:
+        """Tell whether it exists: Flyte says so too if its launch plan allows no more executions at a time."""
+        try:
+            self.get_execution(execution, patience_s=0)
+        except BackendRefusedError as error:
+            if error.code != grpc.StatusCode.NOT_FOUND.name:
+                raise
+            return False
+        return True
 
     def get_execution(
         self, execution: identifier_pb2.WorkflowExecutionIdentifier, *, patience_s: float

@@ -7,13 +7,14 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flyteidl.admin import execution_pb2, task_pb2
 from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2
-from flytekit import task, workflow
+from flytekit import task, wait_for_input, workflow
 from tests.unit.launcher.scripted_client import ScriptedFlyteClient
 
 from hydraflyte.errors import BackendRefusedError, BackendUnavailableError, ConfigError
@@ -36,6 +37,11 @@ def idle(x: int = 1) -> int:
     return nothing(x=x)
 
 
+@workflow
+def waits(x: int = 1) -> None:
+    wait_for_input("go", timeout=timedelta(hours=1), expected_type=bool)
+
+
 @pytest.fixture(params=["scripted", "real"])
 def client(request: pytest.FixtureRequest) -> Iterator[FlyteClient]:
     if request.param == "scripted":
@@ -50,7 +56,11 @@ def client(request: pytest.FixtureRequest) -> Iterator[FlyteClient]:
 @pytest.fixture
 def entities() -> tuple[SerializedEntity, ...]:
     """A task, its workflow and its launch plan, under a version of their own."""
-    plan = RegistrationPlan(
+    return serialize(idle, (nothing, idle), a_plan())
+
+
+def a_plan() -> RegistrationPlan:
+    return RegistrationPlan(
         project="flytesnacks",
         domain="development",
         version=uuid.uuid4().hex,
@@ -59,7 +69,6 @@ def entities() -> tuple[SerializedEntity, ...]:
         bundle_uri=None,
         key="",
     )
-    return serialize(idle, (nothing, idle), plan)
 
 
 def execution_of(entities: tuple[SerializedEntity, ...]) -> execution_pb2.ExecutionCreateRequest:
@@ -164,6 +173,25 @@ def test_an_execution_of_nothing_registered_is_refused(
 ) -> None:
     with pytest.raises(BackendRefusedError):
         client.create_execution(execution_of(entities))
+
+
+def test_an_execution_more_than_its_launch_plan_allows_is_refused_in_the_backends_words(
+    flyte_backend: RunningBackend,
+) -> None:
+    client = GrpcFlyteClient(resolve_endpoint("embedded", None, {"HYDRAFLYTE_HOME": flyte_backend.home}))
+    entities = serialize(waits, (waits,), a_plan())
+    entities[-1].spec.concurrency_policy.max = 1  # type: ignore[attr-defined]  # of a launch plan
+    register(client, entities)
+    first = client.create_execution(execution_of(entities))
+
+    try:
+        with pytest.raises(BackendRefusedError, match="allows 1 executions at a time") as refused:
+            client.create_execution(execution_of(entities))
+    finally:
+        client.terminate(first, cause="seen enough")
+        client.close()
+
+    assert refused.value.code == "ALREADY_EXISTS"
 
 
 def test_an_execution_can_be_followed_to_its_end_and_ended_no_more(
