@@ -1,5 +1,6 @@
 """A plain HTTP client on the embedded backend: the token of its owner, JSON, protobuf, pages of other sites."""
 
+import re
 from pathlib import Path
 
 import httpx2
@@ -54,6 +55,20 @@ def test_a_page_in_another_tab_is_not_let_in_though_the_browser_has_the_console_
     foreign = httpx2.get(flyte_backend.http_url + THE_STORY, headers={**cookie, "Origin": "http://evil.example"})
 
     assert (own.status_code, with_cookie.status_code, foreign.status_code) == (200, 401, 403)
+
+
+def test_the_console_shows_a_deck_that_can_do_nothing_to_it(http, story):
+    page = "/console/projects/flytesnacks/domains/development/executions/the-story"
+
+    links = re.findall(r'href="([^"]+)">deck<', http.get(page).text)
+    deck = http.get(links[0])
+
+    assert links == [f"{page}/decks/n0"]
+    assert "the number 7" in deck.text
+    assert deck.headers["content-type"] == "text/html; charset=utf-8"
+    assert deck.headers["content-security-policy"].startswith("sandbox allow-scripts;")
+    assert http.get(f"{page}/decks/n1").status_code == 404
+    assert httpx2.get(f"{http.base_url}{links[0]}").status_code == 401
 
 
 def test_signing_in_leads_to_a_page_of_this_server_only(flyte_backend):

@@ -60,6 +60,7 @@ def build_app(parts: HttpParts) -> Starlette:
             Route("/console", parts.pages.executions),
             Route("/console/projects/{project}/executions", parts.pages.executions),
             Route(execution, parts.pages.execution),
+            Route(f"{execution}/decks/{{node}}", parts.pages.deck),
             Route(f"{execution}/{{verb}}", parts.orders.order, methods=["POST"]),
             Route("/console/sweeps", parts.sweeps.sweeps),
             Route("/console/projects/{project}/domains/{domain}/sweeps/{sweep:path}", parts.sweeps.sweep),

@@ -10,12 +10,13 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
 from flyteidl.admin.schedule_pb2 import FixedRateUnit, Schedule
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from hydraflyte.backend.console.forms import FormTokens, InputField, fields_of
 from hydraflyte.backend.console.guard import OwnerCheck
@@ -36,6 +37,7 @@ from hydraflyte.backend.store.listing import (
     NodeRow,
     TaskExecutionRow,
     find_execution,
+    find_node,
     list_executions,
     list_nodes,
     list_task_executions,
@@ -53,6 +55,12 @@ from hydraflyte.transport.readable import readable_map
 _NEWEST = 100
 _UPCOMING = 3
 _LONGEST_LITERALS = 20_000
+_DECK_HEADERS = {
+    "Content-Security-Policy": "sandbox allow-scripts; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 class Pages:
@@ -111,6 +119,18 @@ class Pages:
         }
         return page("execution.html", context)
 
+    async def deck(self, request: Request) -> Response:
+        """Send the deck of a node; whatever its scripts do, they are none of this site's."""
+        refusal = self._owner.refusal(request)
+        if refusal is not None:
+            return refusal
+        path = request.path_params
+        execution = ExecutionId(project=path["project"], domain=path["domain"], name=path["name"])
+        node = await self._database.read(lambda connection: find_node(connection, execution, path["node"]))
+        if node is None or not node.deck_uri or not Path(node.deck_uri).is_file():
+            return PlainTextResponse("There is no such deck (yet).\n", status_code=404)
+        return FileResponse(node.deck_uri, media_type="text/html; charset=utf-8", headers=_DECK_HEADERS)
+
     async def notifications(self, request: Request) -> Response:
         """Show the newest notifications, with their messages: an inbox, also for what could not be delivered."""
         refusal = self._owner.refusal(request)
@@ -167,6 +187,7 @@ def _node_facts(
             "node_id": node.node_id,
             "is_child": node.parent_node_id is not None,
             "task": of_node[node.node_id][0].name if node.node_id in of_node else "",
+            "has_deck": bool(node.deck_uri),
             "phase": node.phase,
             "cache": "" if node.cache_status == "CACHE_DISABLED" else node.cache_status,
             "duration": duration_text(node.times.duration_ns),
