@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 from omegaconf import OmegaConf
 from tests.hydra.programs import NO_YAML, QUIET, run_program, write_program
@@ -58,6 +59,15 @@ def executions_in(text: str) -> list[str]:
     return re.findall(r"submitted: (http://\S+)", text)
 
 
+def sweep_page(backend: RunningBackend, execution: str) -> list[list[str]]:
+    """Return the cells of the table on the page of an execution's sweep, those with links empty."""
+    with httpx2.Client(follow_redirects=True) as browser:
+        browser.get(backend.console_url)
+        links = re.findall(r'href="([^"]+/sweeps/[^"]+)"', browser.get(execution).text)
+        page = browser.get(backend.http_url + links[0]).text
+    return [re.findall(r"<t[hd][^>]*>([^<]*)", row) for row in page.split("<tr>")[1:]]
+
+
 def test_a_sweep_ends_with_a_table_of_results_and_status_zero(program: Path, flyte_backend: RunningBackend) -> None:
     result = run_program(program, "-m", "+x=1,3")
 
@@ -74,6 +84,12 @@ def test_a_sweep_ends_with_a_table_of_results_and_status_zero(program: Path, fly
         assert f"job {number}  {link}" in result.stdout or f"job {1 - number}  {link}" in result.stdout
         assert link.rpartition("/")[2] in [row[5] for row in table]
     assert f"console: {flyte_backend.http_url}/console" in result.stdout
+    shown = sweep_page(flyte_backend, executions_in(result.stdout)[0])
+    assert [row[:3] + row[4:] for row in shown] == [
+        ["job", "x", "phase", "o0", "execution"],
+        ["0", "1", "SUCCEEDED", "1.0", ""],
+        ["1", "3", "SUCCEEDED", "9.0", ""],
+    ]
 
 
 def test_each_job_has_hydras_own_folder(program: Path) -> None:
