@@ -59,12 +59,11 @@ def executions_in(text: str) -> list[str]:
     return re.findall(r"submitted: (http://\S+)", text)
 
 
-def sweep_page(backend: RunningBackend, execution: str) -> list[list[str]]:
-    """Return the cells of the table on the page of an execution's sweep, those with links empty."""
+def sweep_page(backend: RunningBackend, link: str) -> list[list[str]]:
+    """Return the cells of the table on a sweep's page, those with links empty."""
     with httpx2.Client(follow_redirects=True) as browser:
         browser.get(backend.console_url)
-        links = re.findall(r'href="([^"]+/sweeps/[^"]+)"', browser.get(execution).text)
-        page = browser.get(backend.http_url + links[0]).text
+        page = browser.get(link).text
     return [re.findall(r"<t[hd][^>]*>([^<]*)", row) for row in page.split("<tr>")[1:]]
 
 
@@ -84,7 +83,8 @@ def test_a_sweep_ends_with_a_table_of_results_and_status_zero(program: Path, fly
         assert f"job {number}  {link}" in result.stdout or f"job {1 - number}  {link}" in result.stdout
         assert link.rpartition("/")[2] in [row[5] for row in table]
     assert f"console: {flyte_backend.http_url}/console" in result.stdout
-    shown = sweep_page(flyte_backend, executions_in(result.stdout)[0])
+    [sweep] = re.findall(r"^sweep  (http://\S+)$", result.stdout, re.MULTILINE)
+    shown = sweep_page(flyte_backend, sweep)
     assert [row[:3] + row[4:] for row in shown] == [
         ["job", "x", "phase", "o0", "execution"],
         ["0", "1", "SUCCEEDED", "1.0", ""],

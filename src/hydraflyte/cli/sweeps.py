@@ -206,7 +206,7 @@ def _print_end(client: GrpcFlyteClient, sweep: FoundSweep) -> None:
     for row in rows:
         report.found(row)
     print(f"sweep {sweep.sweep_id}: {_phases_text(sweep.phases())}", flush=True)
-    report.summary(client.endpoint)
+    report.summary(client.endpoint, sweep.sweep_id)
     for row in rows:
         if row.error:
             print(f"job {row.number}: {row.error}")

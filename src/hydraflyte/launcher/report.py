@@ -184,7 +184,7 @@ class SweepReport:
         overrides = _bracketed(self._rows[outcome.number].overrides)
         return f"job {outcome.number} {overrides}{outcome.phase}: {last_line(outcome.error.message)}"
 
-    def summary(self, endpoint: Endpoint) -> None:
+    def summary(self, endpoint: Endpoint, sweep_id: str) -> None:
         """Show the table of results, the links of the first executions, and where to look further."""
         for row in self._rows.values():
             row.started_at = None  # what still runs has no duration yet
@@ -193,6 +193,7 @@ class SweepReport:
         for number, row in linked[:_MOST_LINKS]:
             self.line(f"job {number}  {row.link}")
         if linked and endpoint.is_embedded:
+            self.line(f"sweep  {linked[0][1].link.partition('/executions/')[0]}/sweeps/{sweep_id}")
             self.line("hydraflyte executions show NAME shows one of them")
         self._console_address(endpoint)
 

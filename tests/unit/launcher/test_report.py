@@ -49,7 +49,7 @@ def test_there_is_one_line_per_event_and_a_table_at_the_end() -> None:
     with report:
         report.submitted(submission(0))
         report.ended(succeeded(0), 0.9)
-    report.summary(EMBEDDED)
+    report.summary(EMBEDDED, "k12345678")
 
     lines = shown(report, stream)
     assert lines[0] == f"job 0 [lr=0.1] submitted: {LINK}"
@@ -61,8 +61,9 @@ def test_there_is_one_line_per_event_and_a_table_at_the_end() -> None:
         "0", "lr=0.1", "SUCCEEDED", "2.3 s", "0.9", "digits-k12345678-0",
     ]  # fmt: skip
     assert [cell.strip() for cell in lines[6].split("|")[1:-1]] == ["1", "lr=0.2", "-", "", "", ""]
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         f"job 0  {LINK}",
+        "sweep  http://127.0.0.1:30081/console/projects/flytesnacks/domains/development/sweeps/k12345678",
         "hydraflyte executions show NAME shows one of them",
         "console: http://127.0.0.1:30081/console (it and the links open after the address that "
         "`hydraflyte status` prints)",
@@ -161,7 +162,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> FakeTerminal:
 def test_the_key_of_the_console_is_shown_to_a_terminal_alone(terminal: FakeTerminal) -> None:
     report = SweepReport([(0, [])], stream=terminal)
 
-    report.summary(EMBEDDED)
+    report.summary(EMBEDDED, "k12345678")
 
     assert "console, to open before the links: http://127.0.0.1:30081/console?key=k" in "\n".join(terminal.screen())
 
@@ -174,7 +175,7 @@ def test_lines_from_many_threads_leave_no_copy_of_the_live_table_behind(terminal
             list(pool.map(report.submitted, [submission(number) for number in range(40)]))
             list(pool.map(lambda number: report.phase_changed(number, "RUNNING"), range(40)))
         list(pool.map(lambda number: report.ended(succeeded(number), 0.5), range(40)))
-    report.summary(EMBEDDED)
+    report.summary(EMBEDDED, "k12345678")
 
     screen = terminal.screen()
     assert terminal.erased > 0
@@ -199,11 +200,11 @@ def test_the_table_fits_on_80_columns_without_breaking_overrides_or_names(termin
     with report:
         report.submitted(submission(0))
         report.ended(succeeded(0), 0.9583333333333334)
-    report.summary(EMBEDDED)
+    report.summary(EMBEDDED, "k12345678")
 
     screen = terminal.screen()
     assert "job 0 [model.learning_rate=0.01] SUCCEEDED after 2.3 s: 0.9583333333333334" in screen
-    assert screen[-7:-4] == [
+    assert screen[-8:-5] == [
         "job  overrides                 phase      duration  output    execution",
         "────────────────────────────────────────────────────────────────────────────────",
         "0    model.learning_rate=0.01  SUCCEEDED  2.3 s     0.958333  digits-k12345678-0",
@@ -214,9 +215,9 @@ def test_a_wide_table_keeps_overrides_whole_and_folds_the_rest(terminal: FakeTer
     report = SweepReport([(0, ["model.learning_rate=0.01"])], stream=terminal)
 
     report.ended(succeeded(0), {"accuracy": 0.9583333333333334, "loss": [0.1, 123456.789]})
-    report.summary(EMBEDDED)
+    report.summary(EMBEDDED, "k12345678")
 
-    table = terminal.screen()[1:-4]
+    table = terminal.screen()[1:-5]
     assert max(map(len, table)) <= 80
     assert any("model.learning_rate=0.01  SUCCEEDED" in line for line in table)
     assert "0.958333," in "".join(table)
@@ -228,7 +229,7 @@ def test_more_than_twenty_jobs_have_their_links_above_only() -> None:
 
     for number in range(30):
         report.submitted(submission(number))
-    report.summary(EMBEDDED)
+    report.summary(EMBEDDED, "k12345678")
 
     links = [line for line in shown(report, stream) if line.endswith(f"  {LINK}")]
     assert [line.split()[1] for line in links] == [str(number) for number in range(20)]
@@ -252,7 +253,7 @@ def test_numbers_have_six_digits_in_the_table(output: object, expected: str) -> 
     report = SweepReport([(0, [])], stream=stream)
 
     report.ended(succeeded(0), output)
-    report.summary(EMBEDDED)
+    report.summary(EMBEDDED, "k12345678")
 
     (row,) = [line for line in shown(report, stream) if line.startswith("|0")]
     assert row.split("|")[5].strip() == expected

@@ -99,7 +99,7 @@ class _Run:
                         self._end(step, sweep)
         except KeyboardInterrupt:
             self._leave(sweep)
-        report.summary(self.client.endpoint)
+        report.summary(self.client.endpoint, self._session.sweep_id)
         self._write_results()
         return [self._returns[job.number] for job in self.prepared.jobs]
 
