@@ -49,7 +49,7 @@ def score(x: int) -> tuple[float, float, str]:
     while os.path.exists(os.path.join(HERE, f"hold-{{x}}")):
         time.sleep(0.05)
     if os.path.exists(os.path.join(HERE, f"fail-{{x}}")):
-        raise ValueError(f"{{x}} is not wanted")
+        raise ValueError(f"{{x}} is not wanted\\nnor was it")
     return x / 2, float(x), "ok"
 
 
@@ -128,7 +128,10 @@ def launch(program: Path, *arguments: str) -> subprocess.Popen[str]:
 def test_the_results_of_a_sweep_lie_beside_its_manifest(program: Path, here: Path) -> None:
     (here / "fail-2").touch()
 
-    run_program(program, "-m", "+x=1,2", "hydra.sweep.dir=sweep")
+    launched = run_program(program, "-m", "+x=1,2", "hydra.sweep.dir=sweep")
+    sweep_id = sweep_id_in(launched.stdout)
+    shown = sweeps("show", sweep_id)
+    asked = list(csv.DictReader(sweeps("results", sweep_id).stdout.splitlines()))
 
     folder = program.parent / "sweep"
     with (folder / "results.csv").open() as file:
@@ -137,6 +140,8 @@ def test_the_results_of_a_sweep_lie_beside_its_manifest(program: Path, here: Pat
     assert [row["phase"] for row in rows] == ["SUCCEEDED", "FAILED"]
     assert [row["outputs.loss"] for row in rows] == ["0.5", ""]
     assert rows[1]["error"] == "ValueError: 2 is not wanted"
+    assert asked == rows
+    assert "job 1: ValueError: 2 is not wanted\n" in shown.stdout
     assert rows[0]["link"].endswith(rows[0]["execution"])
     document = json.loads((folder / "results.json").read_text())
     assert document[0]["outputs"] == {"accuracy": 1.0, "loss": 0.5, "note": "ok"}

@@ -89,9 +89,9 @@ def run_show(options: argparse.Namespace) -> int:
         manifest = manifest_of(sweep)
         facts["folder"] = sweep.first.folder
         facts["not_submitted"] = _not_submitted(sweep, [job.number for job in manifest.jobs] if manifest else [])
-        facts["jobs_list"] = [
-            _job_facts(number, execution, len(sweep.jobs[number])) for number, execution in sweep.currents().items()
-        ]
+        facts["jobs_list"] = _at_once(
+            lambda item: _job_facts(client, *item, len(sweep.jobs[item[0]])), list(sweep.currents().items())
+        )
     if options.json:
         print_json(facts)
         return 0
@@ -103,7 +103,7 @@ def run_show(options: argparse.Namespace) -> int:
     print_table(("job", "overrides", "phase", "duration_s", "executions", "execution"), facts["jobs_list"])
     for job in facts["jobs_list"]:
         if job["error"]:
-            print(f"job {job['job']}: {job['error'].strip().splitlines()[-1]}")
+            print(f"job {job['job']}: {job['error']}")
     return 0
 
 
@@ -219,10 +219,10 @@ def _at_once(work: Any, items: Sequence[Any]) -> list[Any]:  # Any: whatever the
 
 def _row(client: GrpcFlyteClient, number: int, execution: FoundExecution) -> ResultRow:
     from hydraflyte.launcher.handles import execution_link
+    from hydraflyte.launcher.records.found import error_of
     from hydraflyte.launcher.records.results import ResultRow
     from hydraflyte.transport.readable import readable_map
 
-    lines = execution.error.strip().splitlines()
     return ResultRow(
         number=number,
         overrides=execution.overrides,
@@ -231,7 +231,7 @@ def _row(client: GrpcFlyteClient, number: int, execution: FoundExecution) -> Res
         outputs=readable_map(client.get_outputs(execution.id)) if execution.has_succeeded else {},
         execution=execution.id.name,
         link=execution_link(client.endpoint.console_url, execution.id),
-        error=lines[-1] if lines else "",
+        error=error_of(client, execution),
     )
 
 
@@ -256,7 +256,9 @@ def _sweep_facts(sweep: FoundSweep) -> dict[str, Any]:
     }
 
 
-def _job_facts(number: int, execution: FoundExecution, executions: int) -> dict[str, Any]:
+def _job_facts(client: GrpcFlyteClient, number: int, execution: FoundExecution, executions: int) -> dict[str, Any]:
+    from hydraflyte.launcher.records.found import error_of
+
     return {
         "job": number,
         "overrides": " ".join(execution.overrides),
@@ -264,7 +266,7 @@ def _job_facts(number: int, execution: FoundExecution, executions: int) -> dict[
         "duration_s": None if execution.duration is None else round(execution.duration.total_seconds(), 3),
         "executions": executions,
         "execution": execution.id.name,
-        "error": execution.error,
+        "error": error_of(client, execution),
     }
 
 

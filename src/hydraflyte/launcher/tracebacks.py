@@ -5,6 +5,7 @@ Works on the text alone, because text is all that the API carries. Looks at no f
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Iterator
@@ -12,12 +13,18 @@ from pathlib import Path, PurePath
 
 _HEAD = "Traceback (most recent call last):"
 _FRAME = re.compile(r'  File "(?P<path>[^"]+)", line \d+')
-_FRAMEWORK = re.compile(r"[/\\](site-packages|dist-packages)[/\\]flytekit[/\\]")
+_FRAMEWORK = re.compile(r"[/\\](site-packages|dist-packages)[/\\](flytekit|omegaconf|hydra|hydraflyte)[/\\]")
+_EXCEPTION = re.compile(r"(?:\w+\.)+(?=\w+(:|$))")
+_WRAPPED = "Error Message: "
+"""What flytekit puts before the text of the error that it wraps."""
+_PYTHONS_OWN = re.compile(r"[/\\]lib[/\\]python\d[\d.]*[/\\](?!site-packages|dist-packages)")
 _INSTALLED = re.compile(r"[/\\](site-packages|dist-packages)[/\\]|[/\\]lib[/\\]python\d")
 
 
 def readable_failure(message: str, source_root: Path) -> str:
-    """Return the error message of an execution without flytekit's frames and wrapping.
+    """Return the error message of an execution without flytekit's wrapping, and the frames of flytekit and Hydra.
+
+    Where only frames of Python itself are left, all are shown.
 
     Args:
         message: what the backend reports; a traceback inside it may be indented, and have text around it.
@@ -29,25 +36,42 @@ def readable_failure(message: str, source_root: Path) -> str:
     block = message[message.rfind("\n", 0, start) + 1 :]
     lines = textwrap.dedent(block.split("\nMessage:", 1)[0]).rstrip().splitlines()
     kept = list(_without_framework(lines))
-    if not any(_FRAME.match(line) for line in kept):
+    frames = [frame["path"] for line in kept if (frame := _FRAME.match(line)) is not None]
+    if all(_PYTHONS_OWN.search(path) for path in frames):
         kept = lines
     return "\n".join(_pointing_home(line, source_root) for line in kept)
 
 
 def last_line(text: str) -> str:
-    """Return the exception's type and text: the last line of a readable failure."""
+    """Return the exception's type and what its text begins with, or the last line if there is no traceback."""
     lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    raised = _raised(lines)
+    if not raised:
+        return lines[-1].strip() if lines else ""
+    first, *others = raised
+    first = _EXCEPTION.sub("", first, count=1) if _EXCEPTION.match(first) else first
+    wrapped = [line.removeprefix(_WRAPPED) for line in others if line.startswith(_WRAPPED)]
+    if wrapped:
+        return f"{first} {wrapped[-1]}"
+    return f"{first} {others[0].strip()}" if first.endswith(":") and others else first
+
+
+def _raised(lines: list[str]) -> list[str]:
+    """Return the text of the exception that was raised last, which begins where the indented frames end."""
+    last_frame = max((at for at, line in enumerate(lines) if _FRAME.match(line)), default=None)
+    if last_frame is None:
+        return []
+    return list(itertools.dropwhile(lambda line: line.startswith(" "), lines[last_frame:]))
 
 
 def _without_framework(lines: list[str]) -> Iterator[str]:
-    """Yield the lines but those of flytekit's frames; a frame goes on until a line is indented less than its code."""
+    """Yield the lines but those of the framework's frames; a frame goes on until a line is not indented."""
     skipping = False
     for line in lines:
         frame = _FRAME.match(line)
         if frame is not None:
             skipping = _FRAMEWORK.search(frame["path"]) is not None
-        elif not line.startswith("    "):
+        elif not line.startswith("  "):
             skipping = False
         if not skipping:
             yield line

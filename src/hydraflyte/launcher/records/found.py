@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2
@@ -17,6 +18,7 @@ from hydraflyte import labels
 from hydraflyte.errors import SweepError
 from hydraflyte.launcher.crowd import TERMINAL, Phase
 from hydraflyte.launcher.remote import ExecutionQuery, FlyteClient
+from hydraflyte.launcher.tracebacks import last_line, readable_failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class FoundExecution:
         phase: by flyteidl's name.
         inputs_digest: empty if it was started by something that wrote none.
         folder: host and folder of the manifest; may be elsewhere.
-        error: why it did not succeed, as the backend says it.
+        error: why it did not succeed, as lists say it: cut after 100 bytes.
     """
 
     id: identifier_pb2.WorkflowExecutionIdentifier
@@ -111,6 +113,14 @@ def find_sweep(client: FlyteClient, place: Place, sweep_id: str) -> FoundSweep:
         )
     in_order = {number: tuple(sorted(jobs[number], key=lambda each: each.round)) for number in sorted(jobs)}
     return FoundSweep(sweep_id=sweep_id, place=place, jobs=in_order)
+
+
+def error_of(client: FlyteClient, found: FoundExecution) -> str:
+    """Return in one line why an execution has not succeeded; empty if it has, or has not ended."""
+    if not found.error:
+        return ""
+    execution = client.get_execution(found.id, patience_s=0.0)
+    return last_line(readable_failure(_error_of(execution.closure), Path.cwd()))
 
 
 def newest_sweeps(client: FlyteClient, place: Place, *, workflow: str | None = None) -> Iterator[str]:
