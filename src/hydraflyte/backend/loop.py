@@ -262,22 +262,27 @@ class ExecutionLoop:
     async def _store_all(self, changes: Sequence[Change], now: datetime) -> Sequence[Change]:
         """Store the changes; returns what was stored.
 
-        On a full disk or the like, keep trying: nothing may be lost or run ahead. What can never be stored (a file
-        that no file system takes) ends the one execution that it belongs to, and nobody else waits for it.
+        What can never be stored (a file that no file system takes) ends the one execution that it belongs to, and
+        nobody else waits for it.
         """
+        try:
+            await self._save(changes, now)
+        except Exception as error:  # process border: an execution that cannot be stored must not stop the others
+            if len(changes) > 1:
+                return [stored for change in changes for stored in await self._store_all([change], now)]
+            return [await self._store_as_failed(changes[0], error, now)]
+        return changes
+
+    async def _save(self, changes: Sequence[Change], now: datetime) -> None:
+        """Store the changes; on a full disk or the like, keep trying: nothing may be lost or run ahead."""
         while True:
             try:
-                await self._store.save(changes, now)
-            except Exception as error:  # process border: an execution that cannot be stored must not stop the others
-                if _may_pass(error):
-                    log.error("states cannot be stored (%s); next try in %.0f s", error, _RETRY_STORING_AFTER_S)
-                    await asyncio.sleep(_RETRY_STORING_AFTER_S)
-                elif len(changes) > 1:
-                    return [stored for change in changes for stored in await self._store_all([change], now)]
-                else:
-                    return [await self._store_as_failed(changes[0], error, now)]
-            else:
-                return changes
+                return await self._store.save(changes, now)
+            except (OSError, sqlite3.Error) as error:
+                if not _may_pass(error):
+                    raise
+                log.error("states cannot be stored (%s); next try in %.0f s", error, _RETRY_STORING_AFTER_S)
+                await asyncio.sleep(_RETRY_STORING_AFTER_S)
 
     async def _store_as_failed(self, change: Change, error: Exception, now: datetime) -> Change:
         """Store the end of an execution whose files cannot be stored; raises if that cannot be stored either."""
@@ -285,7 +290,7 @@ class ExecutionLoop:
         step = machine.give_up(change.state, f"its state cannot be stored: {type(error).__name__}: {error}", now)
         touched = change.touched | step.touched
         failed = Change(state=step.state, commands=step.commands, touched=touched, events=change.events)
-        await self._store.save([failed], now)
+        await self._save([failed], now)
         return failed
 
     def _forget(self, execution: ExecutionId) -> None:

@@ -144,7 +144,7 @@ class ControlPlane:
 
 
 @contextlib.contextmanager
-def serving(home, *, stuck=(), **changes):
+def serving(home, *, stuck=(), store_class=ExecutionStore, **changes):
     """Run a control plane below ``home`` until the block ends; tasks named in ``stuck`` are so from the start."""
     names = (f"a{number:019d}" for number in range(10_000))
     database, blobs = Database.open(home / "db.sqlite"), Blobs(home / "blobs")
@@ -153,7 +153,7 @@ def serving(home, *, stuck=(), **changes):
     found = []
 
     async def serve():
-        clock, store = ManualClock(START), ExecutionStore(database=database, blobs=blobs)
+        clock, store = ManualClock(START), store_class(database=database, blobs=blobs)
         loop = ExecutionLoop(store=store, executor=executor, clock=clock)
         parts = ControlPlaneParts(
             database=database,

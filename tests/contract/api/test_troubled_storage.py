@@ -1,5 +1,6 @@
 """Executions whose storing goes wrong: the trouble of one stays its own."""
 
+import sqlite3
 import time
 
 import pytest
@@ -7,6 +8,10 @@ from flyteidl.admin.execution_pb2 import WorkflowExecutionGetRequest
 from flyteidl.core.execution_pb2 import WorkflowExecution
 from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
 from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
+from flyteidl.service.admin_pb2_grpc import AdminServiceStub
+
+from hydraflyte.backend.engine.phases import ExecutionPhase
+from hydraflyte.backend.store.executions import ExecutionStore
 
 ENDED = (WorkflowExecution.SUCCEEDED, WorkflowExecution.FAILED, WorkflowExecution.ABORTED)
 
@@ -33,6 +38,18 @@ def launch_plan(plane, register):
     return register.everything()
 
 
+class FullForAMoment(ExecutionStore):
+    """Its disk is full when it is told of the first execution that failed."""
+
+    was_full = False
+
+    async def save(self, changes, now):
+        if not self.was_full and any(change.state.phase is ExecutionPhase.FAILED for change in changes):
+            self.was_full = True
+            raise sqlite3.OperationalError("database or disk is full")
+        await super().save(changes, now)
+
+
 def test_an_execution_whose_files_cannot_exist_fails_and_the_others_go_on(plane, register, admin, launch_plan):
     folder = plane.parts.blobs.metadata_root / "propeller" / "flytesnacks-development-odd"
     folder.mkdir(parents=True)
@@ -46,3 +63,16 @@ def test_an_execution_whose_files_cannot_exist_fails_and_the_others_go_on(plane,
     assert odd.phase == WorkflowExecution.FAILED
     assert "its state cannot be stored: " in odd.error.message
     assert "flytesnacks-development-odd/n0" in odd.error.message
+
+
+def test_its_failure_is_stored_also_when_the_disk_is_full_at_that_moment(serve, register_through):
+    with serve(hold_reads=False, store_class=FullForAMoment) as plane:
+        admin = AdminServiceStub(plane.channel())
+        register = register_through(admin)
+        folder = plane.parts.blobs.metadata_root / "propeller" / "flytesnacks-development-odd"
+        folder.mkdir(parents=True)
+        (folder / "n0").write_text("a file where the folder of the node must be")
+
+        register.execution(register.everything(), "odd")
+
+        assert ended(admin, "odd").closure.phase == WorkflowExecution.FAILED
