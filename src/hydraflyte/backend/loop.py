@@ -12,10 +12,9 @@ import contextlib
 import errno
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from flyteidl.core.compiler_pb2 import CompiledWorkflowClosure
 from flyteidl.core.literals_pb2 import Literal
@@ -42,7 +41,6 @@ from hydraflyte.backend.engine.events import (
     AttemptFailed,
     AttemptLost,
     AttemptProducedWorkflow,
-    CacheAnswered,
     Event,
     ExecutionRequested,
     SignalSet,
@@ -52,6 +50,7 @@ from hydraflyte.backend.engine.failures import ErrorKind, Failure
 from hydraflyte.backend.engine.offloaded import NONE_READ, Contents, LiteralNeededError
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES, ExecutionPhase, TaskPhase
 from hydraflyte.backend.engine.state import ExecutionState, Step
+from hydraflyte.backend.lookups import Lookups
 from hydraflyte.backend.ports import (
     ChildLauncher,
     ExecutionEndedError,
@@ -60,8 +59,6 @@ from hydraflyte.backend.ports import (
     NewExecution,
     TaskExecutor,
 )
-from hydraflyte.backend.reservations import CatalogKey, Owner, Reservations
-from hydraflyte.backend.store.catalog import Artifact
 from hydraflyte.backend.store.executions import Change, ExecutionStore, OffloadedUnreadableError
 from hydraflyte.clock import Clock
 from hydraflyte.errors import CompilationError
@@ -122,8 +119,8 @@ class ExecutionLoop:
             is_open=self._open.__contains__,
             wake=lambda execution: self.post(execution, TimePassed()),
         )
-        self._lookups: set[asyncio.Task[None]] = set()
-        self._reservations = Reservations()
+        self._lookups = Lookups(store=store, sink=self, is_open=self._open.__contains__)
+        self._compiling: set[asyncio.Task[None]] = set()
         self._driver: asyncio.Task[None] | None = None
         self._children: Children | None = None  # set by open: what begins them needs this loop
         self._compile_futures: CompileFutures | None = None  # set by open
@@ -150,8 +147,9 @@ class ExecutionLoop:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._driver
         self._alarms.close()
-        for lookup in self._lookups:
-            lookup.cancel()
+        self._lookups.close()
+        for task in self._compiling:
+            task.cancel()
         if self._children is not None:
             await self._children.close()
         await self._executor.close()
@@ -159,7 +157,9 @@ class ExecutionLoop:
     def post(self, execution: ExecutionId, event: Event | FuturesWritten) -> None:
         """See ``EventSink.post``."""
         if isinstance(event, FuturesWritten):
-            self._look(self._compile(event))
+            task = asyncio.create_task(self._compile(event))
+            self._compiling.add(task)
+            task.add_done_callback(self._compiling.discard)
             return
         self._posted.put_nowait(_Posted(execution=execution, event=event))
 
@@ -294,7 +294,7 @@ class ExecutionLoop:
         return failed
 
     def _forget(self, execution: ExecutionId) -> None:
-        self._reservations.release_all(execution)
+        self._lookups.forget(execution)
         for waiter in self._open.pop(execution).waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -310,13 +310,13 @@ class ExecutionLoop:
                 case WakeAt():
                     self._alarms.set(execution, command.at)
                 case LookUpCache():
-                    self._look_up(execution, command)
+                    self._lookups.look_up_cache(execution, command)
                 case WriteCache():
                     pass  # stored in the same transaction as the state it follows from
                 case KeepReservation():
-                    self._reservations.take(*_reservation(execution, command))
+                    self._lookups.keep(execution, command)
                 case ReleaseReservation():
-                    self._reservations.release(*_reservation(execution, command))
+                    self._lookups.release(execution, command)
                 case StartChild():
                     assert self._children is not None, "commands come after open"
                     self._children.start(execution, command)
@@ -324,7 +324,7 @@ class ExecutionLoop:
                     assert self._children is not None, "commands come after open"
                     self._children.abort(execution, command)
                 case OpenSignal():  # stored like WriteCache; a value may have been there before the gate
-                    self._look_up_signal(execution, command)
+                    self._lookups.look_up_signal(execution, command)
 
     def _hand_over(self, execution: ExecutionId, spec: AttemptSpec) -> None:
         try:
@@ -333,56 +333,6 @@ class ExecutionLoop:
             log.exception("%s cannot be handed over", spec.attempt)
             reason = f"it cannot be handed over to be run: {type(error).__name__}: {error}"
             self.post(execution, AttemptLost(attempt=spec.attempt, reason=reason))
-
-    def _look_up(self, execution: ExecutionId, command: LookUpCache) -> None:
-        async def answer() -> None:
-            artifact, has_failed, is_reserved = None, False, False
-            try:
-                if command.reserves:
-                    artifact = await self._find_or_reserve(execution, command)
-                    is_reserved = artifact is None
-                else:
-                    artifact = await self._store.find_artifact(command.dataset, command.tag)
-            except Exception:  # process border: a node must not wait for ever for an answer
-                log.exception("%s: the catalog cannot be asked; %s runs uncached", execution, command.node)
-                has_failed = True
-            event = CacheAnswered(
-                node=command.node,
-                attempt=command.attempt,
-                outputs=artifact.outputs if artifact else None,
-                source=artifact.source if artifact else None,
-                has_failed=has_failed,
-                is_reserved=is_reserved,
-            )
-            self.post(execution, event)
-
-        self._look(answer())
-
-    async def _find_or_reserve(self, execution: ExecutionId, command: LookUpCache) -> Artifact | None:
-        """Return what the catalog has, once; None when the node may run the task, and nobody else does."""
-        key = CatalogKey(dataset=command.dataset, tag=command.tag)
-        owner = Owner(execution=execution, node=command.node)
-        while True:
-            is_ours = execution in self._open and self._reservations.take(key, owner)
-            try:
-                artifact = await self._store.find_artifact(command.dataset, command.tag)
-            except Exception:
-                self._reservations.release(key, owner)
-                raise
-            if artifact is not None:
-                self._reservations.release(key, owner)
-                return artifact
-            if is_ours or execution not in self._open:
-                return None
-            await self._reservations.until_free(key)
-
-    def _look_up_signal(self, execution: ExecutionId, command: OpenSignal) -> None:
-        async def answer() -> None:
-            value = await insisting(lambda: self._store.find_signal_value(execution, command.signal_id))
-            if value is not None:
-                self.post(execution, SignalSet(signal_id=command.signal_id, value=value))
-
-        self._look(answer())
 
     async def _compile(self, written: FuturesWritten) -> None:
         """Have a dynamic task's workflow compiled, and tell the engine; what cannot be compiled fails for good."""
@@ -402,16 +352,6 @@ class ExecutionLoop:
         else:
             end = AttemptProducedWorkflow(attempt=written.attempt, workflow=workflow, has_deck=written.has_deck)
         self.post(written.attempt.execution, end)
-
-    def _look(self, look: Coroutine[Any, Any, None]) -> None:  # what it yields to the event loop is nobody's business
-        task = asyncio.create_task(look)
-        self._lookups.add(task)
-        task.add_done_callback(self._lookups.discard)
-
-
-def _reservation(execution: ExecutionId, command: KeepReservation | ReleaseReservation) -> tuple[CatalogKey, Owner]:
-    key = CatalogKey(dataset=command.dataset, tag=command.tag)
-    return key, Owner(execution=execution, node=command.node)
 
 
 def _settle(batch: Iterable[_Posted], error: Exception | None) -> None:
