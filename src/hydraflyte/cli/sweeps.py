@@ -90,7 +90,8 @@ def run_show(options: argparse.Namespace) -> int:
         facts["folder"] = sweep.first.folder
         facts["not_submitted"] = _not_submitted(sweep, [job.number for job in manifest.jobs] if manifest else [])
         facts["jobs_list"] = _at_once(
-            lambda item: _job_facts(client, *item, len(sweep.jobs[item[0]])), list(sweep.currents().items())
+            lambda number: _job_facts(client, number, sweep.current(number), len(sweep.jobs[number])),
+            sorted(sweep.jobs),
         )
     if options.json:
         print_json(facts)
