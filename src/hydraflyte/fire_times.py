@@ -8,12 +8,13 @@ not fire that day, and one that it repeats fires twice. It must not know launch 
 from __future__ import annotations
 
 import calendar
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Protocol
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from flyteidl.admin.schedule_pb2 import FixedRateUnit, Schedule
 
@@ -303,7 +304,9 @@ def _zone(name: str, text: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:  # a path, a folder of zones; KeyError is ZoneInfoNotFoundError
-        raise _unreadable(text, f"no time zone is called {name!r}") from error
+        meant = difflib.get_close_matches(name, available_timezones(), n=1)
+        question = f" (did you mean {meant[0]}?)" if meant else ""
+        raise _unreadable(text, f"no time zone is called {name!r}{question}") from error
 
 
 def _unreadable(text: str, reason: str) -> ScheduleError:

@@ -431,7 +431,7 @@ def test_a_place_that_is_not_there_is_named_as_the_command_line_names_it(
     assert "hint: tried with plain text; check --endpoint, or set --endpoint=embedded." in nobody.stderr
     assert domain.stderr == (
         "error: There is no domain 'stagng' at the embedded backend; its domains are development, staging, "
-        "production.\nhint: did you mean staging?\n"
+        "production.\nhint: did you mean --domain staging?\n"
     )
 
 

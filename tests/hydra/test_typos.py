@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.hydra.programs import WITH_CONFIG, run_program, write_program
+import pytest
+from tests.hydra.programs import NO_YAML, WITH_CONFIG, run_program, write_program
 
 CONFIG = """
 defaults:
@@ -43,4 +44,29 @@ def test_every_wrong_key_and_value_is_named_with_the_nearest(tmp_path: Path) -> 
         "hydra.launcher.wait=false?",
     ):
         assert f"did you mean {meant}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.usefixtures("flyte_backend")
+@pytest.mark.parametrize(
+    ("setting", "said", "meant"),
+    [
+        (
+            "workflow.project=flytesnack",
+            "There is no project 'flytesnack' at the embedded backend; its projects are flyteexamples, flytesnacks, ",
+            "hydra.launcher.workflow.project=flytesnacks?",
+        ),
+        ("resume=lst", "There is no sweep 'lst'", "last?"),
+    ],
+)
+def test_what_only_the_backend_knows_is_named_with_the_nearest_too(
+    tmp_path: Path, setting: str, said: str, meant: str
+) -> None:
+    program = write_program(tmp_path, NO_YAML)
+
+    result = run_program(program, "-m", f"hydra.launcher.{setting}")
+
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert f"did you mean {meant}" in result.stderr
     assert "Traceback" not in result.stderr

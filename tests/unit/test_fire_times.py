@@ -189,6 +189,7 @@ def test_the_offset_of_a_cron_schedule_has_no_effect() -> None:
         ("* * * * monday", "'monday' in 'monday' is not a number"),
         ("99999999999999999999 * * * *", "is not a number"),
         ("CRON_TZ=Mars/Base 0 0 * * *", "no time zone is called 'Mars/Base'"),
+        ("CRON_TZ=Europe/Zurch 0 0 * * *", "'Europe/Zurch' (did you mean Europe/Zurich?)"),
         ("CRON_TZ=../../etc/passwd 0 0 * * *", "no time zone is called"),
         ("CRON_TZ=/etc/passwd 0 0 * * *", "no time zone is called"),
         ("CRON_TZ=America 0 0 * * *", "no time zone is called 'America'"),

@@ -21,7 +21,7 @@ from flyteidl.core import identifier_pb2, literals_pb2
 from flytekit.core.python_auto_container import PythonAutoContainerTask
 
 from hydraflyte.config import LauncherConfig, WorkflowConfig, nearest
-from hydraflyte.errors import ConfigError, VersionTakenError
+from hydraflyte.errors import ConfigError, RegistrationError, VersionTakenError
 from hydraflyte.launcher.discover import WorkflowSource
 from hydraflyte.launcher.files import size_text
 from hydraflyte.launcher.images.builders import builders_for
@@ -34,6 +34,7 @@ from hydraflyte.launcher.images.choice import (
     wishes,
 )
 from hydraflyte.launcher.package import FileSet, build_bundle, collect_files, prove_importable
+from hydraflyte.launcher.places import misplaced
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.provenance import (
     DOCUMENT,
@@ -70,7 +71,7 @@ def ensure_registered(client: FlyteClient, prepared: Prepared, sweep_dir: Path) 
     Images that are to be made are made first: what is registered names them by digest.
 
     Raises:
-        ConfigError: an image cannot be made as the config says.
+        ConfigError: an image cannot be made as the config says, or there is no such project or domain.
         ImageError: an image cannot be had.
         VersionError: the domain takes only committed code, and this is none.
         RegistrationError: an entity is refused; a ``VersionTakenError`` if its version has other content.
@@ -221,7 +222,14 @@ def _needs_a_bundle(client: FlyteClient, prepared: Prepared, release: _Release) 
 
 def _register(client: FlyteClient, prepared: Prepared, plan: RegistrationPlan, reason: str) -> Registration:
     source, report = prepared.source, prepared.report
-    registration = register(client, serialize(source.workflow, source.entities, plan))
+    entities = serialize(source.workflow, source.entities, plan)
+    try:
+        registration = register(client, entities)
+    except RegistrationError as error:
+        problem = misplaced(client, plan.project, plan.domain, setting="hydra.launcher.workflow.{}=")
+        if problem is None:
+            raise
+        raise problem from error
     created, unchanged = (registration.count(creation) for creation in (Creation.CREATED, Creation.UNCHANGED))
     report.line(f"registered {source.workflow.name}: {entities_text(created)} created, {unchanged} unchanged")
     return replace(registration, annotations=annotations_of_code(plan.annotations))

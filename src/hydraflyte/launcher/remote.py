@@ -118,6 +118,10 @@ class FlyteClient(Protocol):
         """
         ...
 
+    def projects(self) -> tuple[str, ...]:
+        """Return the names of the projects that are not archived."""
+        ...
+
     def domains(self) -> tuple[str, ...]:
         """Return the names of the domains that projects have; empty if the backend has no project."""
         ...
@@ -219,6 +223,10 @@ class GrpcFlyteClient:
     def set_active(self, launch_plan: identifier_pb2.Identifier, *, active: bool) -> None:
         state = launch_plan_pb2.ACTIVE if active else launch_plan_pb2.INACTIVE
         self._call(self._admin.UpdateLaunchPlan, launch_plan_pb2.LaunchPlanUpdateRequest(id=launch_plan, state=state))
+
+    def projects(self) -> tuple[str, ...]:
+        every = project_pb2.ProjectListRequest()  # without a limit: all of them
+        return tuple(project.id for project in self._call(self._admin.ListProjects, every).projects)
 
     def domains(self) -> tuple[str, ...]:
         found = self._call(self._admin.ListProjects, project_pb2.ProjectListRequest(limit=1)).projects

@@ -113,7 +113,8 @@ def test_launch_plans_are_listed_and_one_version_of_a_name_is_active(
     assert list(client.launch_plans(place, only_active=True)) == []
 
 
-def test_the_domains_are_known(client: FlyteClient) -> None:
+def test_projects_and_domains_are_known(client: FlyteClient) -> None:
+    assert sorted(client.projects()) == ["flyteexamples", "flytesnacks", "flytetester"]
     assert client.domains() == ("development", "staging", "production")
 
 

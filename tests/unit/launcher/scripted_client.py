@@ -116,6 +116,9 @@ class ScriptedFlyteClient:
         elif self._active.get(launch_plan.name) == launch_plan.version:
             del self._active[launch_plan.name]
 
+    def projects(self) -> tuple[str, ...]:
+        return ("flytesnacks", "flyteexamples", "flytetester")
+
     def domains(self) -> tuple[str, ...]:
         return ("development", "staging", "production")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from flyteidl.admin import launch_plan_pb2
 
-from hydraflyte.config import nearest
-from hydraflyte.errors import ArtifactError, ConfigError, VersionError, VersionTakenError
+from hydraflyte.errors import ArtifactError, VersionError, VersionTakenError
 from hydraflyte.launcher.artifacts.contents import PROVENANCE, Artifact
 from hydraflyte.launcher.artifacts.scheduling import DeliveredSchedule, deliver_schedules, without_added
 from hydraflyte.launcher.artifacts.templates import Place, fill, needs_code
+from hydraflyte.launcher.places import misplaced
 from hydraflyte.launcher.provenance import DOCUMENT, DOCUMENT_NAME, Call
 from hydraflyte.launcher.register import (
     REGISTRATION_KEY,
@@ -113,7 +113,7 @@ def deliver(
         ArtifactError: the package cannot be delivered so.
         VersionTakenError: an entity is registered under this version with other content.
         RegistrationError: the backend refuses an entity.
-        ConfigError: the backend has no such domain.
+        ConfigError: the backend has no such project or domain.
     """
     entities = preview(artifact, target)
     delivery = _deliver_entities(client, artifact, target, call)
@@ -129,7 +129,9 @@ def _deliver_entities(client: FlyteClient, artifact: Artifact, target: Target, c
             for each in entities
         ]
         return Delivery(entities=tuple(unchanged), code_uri=None)
-    _check_domain(client, target.domain)
+    problem = misplaced(client, target.project, target.domain, setting="--{} ")
+    if problem is not None:
+        raise problem
     code_uri = None if artifact.code is None else _upload(client, target, artifact.code)
     entities = without_added(_filled(artifact, target, code_uri))
     main = entities[-1].spec
@@ -160,16 +162,6 @@ def _is_delivered(client: FlyteClient, main: SerializedEntity) -> bool:
         client, launch_plan_id(own.name, project=own.project, domain=own.domain, version=own.version)
     )
     return bool(key) and found is not None and key_of(found) == key
-
-
-def _check_domain(client: FlyteClient, domain: str) -> None:
-    domains = client.domains()
-    if domains and domain not in domains:
-        meant = nearest(domain, domains)
-        raise ConfigError(
-            f"There is no domain {domain!r} at {client.endpoint.place}; its domains are {', '.join(domains)}.",
-            hint=f"did you mean {meant}?" if meant else "give one of them with --domain.",
-        )
 
 
 def _upload(client: FlyteClient, target: Target, path: Path) -> str:

@@ -15,6 +15,7 @@ from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2
 
 from hydraflyte import labels
+from hydraflyte.config import nearest
 from hydraflyte.errors import SweepError
 from hydraflyte.launcher.crowd import TERMINAL, Phase
 from hydraflyte.launcher.remote import ExecutionQuery, FlyteClient
@@ -107,9 +108,10 @@ def find_sweep(client: FlyteClient, place: Place, sweep_id: str) -> FoundSweep:
         if number.isdigit():
             jobs.setdefault(int(number), []).append(_read(execution))
     if not jobs:
+        question = "did you mean last? " if nearest(sweep_id, ("last",)) else ""
         raise SweepError(
             f"There is no sweep {sweep_id!r} in {place.project}/{place.domain} at {client.endpoint.place}.",
-            hint="`hydraflyte sweeps list` shows those there are; sweeps belong to a project and a domain.",
+            hint=f"{question}`hydraflyte sweeps list` shows those there are; sweeps belong to a project and a domain.",
         )
     in_order = {number: tuple(sorted(jobs[number], key=lambda each: each.round)) for number in sorted(jobs)}
     return FoundSweep(sweep_id=sweep_id, place=place, jobs=in_order)
