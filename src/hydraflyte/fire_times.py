@@ -68,8 +68,13 @@ class FireRule(Protocol):
         ...
 
 
-def next_fire_times(schedule: Schedule, *, after: datetime, count: int) -> tuple[datetime, ...]:
+def next_fire_times(
+    schedule: Schedule, *, after: datetime, count: int, since: datetime | None = None
+) -> tuple[datetime, ...]:
     """Return the next ``count`` instants, aware and in UTC, at which the schedule fires; fewer if it ends before.
+
+    Args:
+        since: the activation, or an earlier fire time, from which a fixed rate counts; None if that is ``after``.
 
     Raises:
         ScheduleError: the schedule is empty, or its expression cannot be read.
@@ -81,7 +86,8 @@ def next_fire_times(schedule: Schedule, *, after: datetime, count: int) -> tuple
     """
     rule = read_schedule(schedule)
     found: list[datetime] = []
-    at = rule.next_after(after)
+    start = after if since is None else rule.last_between(since, after) or since
+    at = rule.next_after(start)
     while at is not None and len(found) < count:
         found.append(at)
         at = rule.next_after(at)

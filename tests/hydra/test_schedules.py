@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,9 @@ def test_without_running_a_schedule_is_registered_and_switched_from_the_command_
     assert [facts["state"] for facts in schedules("hourly", "list", "--all")] == ["inactive"]
     (activated,) = schedules("hourly", "activate", "program.hourly.schedule")
     assert (activated["schedule"], activated["state"]) == ("every 6 hours", "active")
+    assert [facts["next"] for facts in schedules("hourly", "list")] == [activated["next"]]  # however late it is asked
+    activated_at = launch_plan_of(flyte_backend, activated).closure.updated_at.ToDatetime()
+    assert activated["next"][0] == (activated_at + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
     (deactivated,) = schedules("hourly", "deactivate", "program.hourly.schedule")
     assert deactivated["state"] == "inactive"
 
@@ -135,6 +139,9 @@ def test_a_launch_without_the_key_takes_the_schedule_back_and_prune_those_left_b
     assert "schedule program.daily.schedule deactivated: this launch does not ask for it" in without.stdout
     assert schedules("daily", "list") == []
     assert schedules("daily", "prune") == []
+    prune = [sys.executable, "-m", "hydraflyte", "schedules", "prune", "--domain", "staging"]
+    pruned = subprocess.run(prune, check=True, capture_output=True, text=True).stdout
+    assert pruned == "nothing to prune: every schedule that a launch has made is of its newest version\n"
 
 
 def test_a_sweep_with_one_schedule_says_what_to_choose(program: Path) -> None:

@@ -245,3 +245,18 @@ def test_the_last_fire_time_of_years_is_found_at_once() -> None:
 
 def test_the_example_is_true() -> None:
     assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (rate(6, "HOUR"), ["2026-11-21T14:30:10Z", "2026-11-21T20:30:10Z"]),
+        (cron("30 */6 * * *"), ["2026-11-21T12:30:00Z", "2026-11-21T18:30:00Z"]),
+    ],
+)
+def test_a_fixed_rate_counts_from_its_activation_whenever_it_is_asked(schedule: Schedule, expected: list[str]) -> None:
+    since, now = utc("2026-11-20T02:30:10+00:00"), utc("2026-11-21T12:00:00+00:00")
+
+    found = next_fire_times(schedule, after=now, count=2, since=since)
+
+    assert [at.strftime("%Y-%m-%dT%H:%M:%SZ") for at in found] == expected

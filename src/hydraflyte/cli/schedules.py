@@ -53,7 +53,9 @@ def run_list(options: argparse.Namespace) -> int:
     """Print the schedules, by name."""
     with client_of(options) as client:
         schedules = [_facts(plan) for plan in _scheduled(client, options, only_active=not options.all)]
-    _print(schedules, options)
+    place = f"{options.project}/{options.domain}"
+    empty = f"no schedule in {place}" if options.all else f"no active schedule in {place}; --all shows the others"
+    _print(schedules, options, empty=empty)
     return 0
 
 
@@ -93,7 +95,7 @@ def run_prune(options: argparse.Namespace) -> int:
             for plan in stale:
                 client.set_active(plan.id, active=False)
         facts = [_facts(plan if options.dry_run else client.fetch(plan.id)) for plan in stale]
-    _print(facts, options)
+    _print(facts, options, empty="nothing to prune: every schedule that a launch has made is of its newest version")
     return 0
 
 
@@ -152,7 +154,8 @@ def _facts(plan: Any) -> dict[str, Any]:  # Any: fetch() gives every kind of ent
 
     schedule = plan.spec.entity_metadata.schedule
     active = _is_active(plan)
-    times = fire_times(schedule, after=datetime.now(timezone.utc)) if active else ()
+    since = plan.closure.updated_at.ToDatetime(timezone.utc)
+    times = fire_times(schedule, after=datetime.now(timezone.utc), since=since) if active else ()
     return {
         "name": plan.id.name,
         "version": plan.id.version,
@@ -164,9 +167,12 @@ def _facts(plan: Any) -> dict[str, Any]:  # Any: fetch() gives every kind of ent
     }
 
 
-def _print(schedules: list[dict[str, Any]], options: argparse.Namespace) -> None:
+def _print(schedules: list[dict[str, Any]], options: argparse.Namespace, *, empty: str = "") -> None:
     if options.json:
         print_json(schedules)
+        return
+    if not schedules:
+        print(empty)
         return
     rows = [{**facts, "next": ", ".join(facts["next"])} for facts in schedules]
     print_table(("name", "schedule", "state", "version", "next"), rows)

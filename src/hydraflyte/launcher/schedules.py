@@ -149,9 +149,15 @@ def schedule_text(schedule: schedule_pb2.Schedule) -> str:
             return "none"
 
 
-def fire_times(schedule: schedule_pb2.Schedule, *, after: datetime) -> tuple[datetime, ...]:
-    """Return the next three times at which a schedule fires, in UTC."""
-    return next_fire_times(schedule, after=after, count=_SHOWN_TIMES)
+def fire_times(
+    schedule: schedule_pb2.Schedule, *, after: datetime, since: datetime | None = None
+) -> tuple[datetime, ...]:
+    """Return the next three times at which a schedule fires, in UTC.
+
+    Args:
+        since: when it was activated; None if that is ``after``.
+    """
+    return next_fire_times(schedule, after=after, count=_SHOWN_TIMES, since=since)
 
 
 def zone_of(schedule: schedule_pb2.Schedule) -> ZoneInfo | None:
