@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import perf_counter
 
 import pytest
 from flyteidl.core.compiler_pb2 import ConnectionSet
@@ -176,16 +175,16 @@ def test_the_same_workflow_compiles_to_the_same_bytes() -> None:
     assert len(results) == 1
 
 
-def test_a_thousand_nodes_compile_in_less_than_two_seconds() -> None:
+def test_a_chain_of_a_thousand_nodes_is_compiled() -> None:  # how fast: benchmarks/limits.py
     nodes = [task_node("n0", WORK, x=given("x"))]
     for i in range(1, 1000):
         nodes.append(task_node(f"n{i}", WORK, x=ref(f"n{i // 2}"), after=[f"n{i - 1}"]))
-    template = workflow("w", nodes)
 
-    began = perf_counter()
-    compiled(template, [WORK])
+    closure = compiled(workflow("w", nodes), [WORK])
 
-    assert perf_counter() - began < 2
+    downstream = closure.primary.connections.downstream
+    assert set(downstream["start-node"].ids) == {"n0"}
+    assert set(downstream["n998"].ids) == {"n999"}
 
 
 # what is refused
