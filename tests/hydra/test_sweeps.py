@@ -24,6 +24,8 @@ from hydraflyte.home import RunningBackend
 
 pytestmark = pytest.mark.usefixtures("flyte_backend")
 
+LAST = "hydra.launcher.resume=last"
+
 COUNTING = """
 import os
 import time
@@ -54,7 +56,7 @@ def score(x: int) -> tuple[float, float, str]:
 
 
 @workflow
-def scores(x: int) -> Scores:
+def scores(x: int, token: str = "") -> Scores:
     loss, accuracy, note = score(x=x)
     return Scores(loss=loss, accuracy=accuracy, note=note)
 
@@ -153,22 +155,25 @@ def test_the_results_of_a_sweep_lie_beside_its_manifest(program: Path, here: Pat
 
 def test_resuming_runs_only_what_has_not_succeeded(program: Path, here: Path) -> None:
     (here / "fail-2").touch()
-    first = run_program(program, "-m", "+x=1,2,3", "hydra.sweep.dir=first")
+    first = run_program(program, "-m", "+x=1,2,3", "+token=hunter2", "hydra.sweep.dir=first")
     (here / "fail-2").unlink()
     shutil.rmtree(program.parent / "first")  # as on another machine
 
-    second = run_program(program, "-m", "+x=1,2,3", "hydra.sweep.dir=second", "hydra.launcher.resume=last")
+    second = run_program(program, "-m", "+x=1,2,3", "+token=hunter2", "hydra.sweep.dir=second", LAST)
 
     assert first.returncode == 1
     assert second.returncode == 0, second.stdout + second.stderr
     assert sorted(ran(here)) == ["1", "2", "2", "3"]
     assert sweep_id_in(first.stdout) == sweep_id_in(second.stdout)
-    assert "job 0 [+x=1] found SUCCEEDED: http" in second.stdout
-    assert "job 1 [+x=2] submitted: http" in second.stdout
+    assert "job 0 [+x=1 +token=***] found SUCCEEDED: http" in second.stdout
+    assert "job 1 [+x=2 +token=***] submitted: http" in second.stdout
     rows = json.loads((program.parent / "second" / "results.json").read_text())
     assert [row["outputs"]["accuracy"] for row in rows] == [1.0, 2.0, 3.0]
     manifest = json.loads((program.parent / "second" / "sweep.json").read_text())
     assert [len(job["executions"]) for job in manifest["jobs"]] == [1, 2, 1]
+    for name in ("sweep.json", "results.csv", "results.json", "results.parquet"):
+        assert b"hunter2" not in (program.parent / "second" / name).read_bytes()
+    assert "hunter2" not in second.stdout
 
 
 def test_a_launcher_that_was_killed_loses_no_job(program: Path, here: Path) -> None:

@@ -56,12 +56,18 @@ def command_line_without_secrets(arguments: Sequence[str]) -> str:
         >>> command_line_without_secrets(["python", "train.py", "--token", "hunter2", "-m", "x=1,2"])
         'python train.py --token *** -m x=1,2'
     """
+    shown = shown_arguments(arguments)
+    return " ".join(part if HIDDEN in part and " " not in part else shlex.quote(part) for part in shown)
+
+
+def shown_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments of a command line without what is secret in them."""
     shown = []
     hides_next = False
     for argument in arguments:
         shown.append(HIDDEN if hides_next else without_secrets(argument))
         hides_next = argument.startswith("-") and "=" not in argument and is_named_like_a_secret(argument)
-    return " ".join(part if HIDDEN in part and " " not in part else shlex.quote(part) for part in shown)
+    return tuple(shown)
 
 
 def is_named_like_a_secret(key: str) -> bool:

@@ -26,6 +26,7 @@ from hydraflyte.errors import ExecutionFailedError, HydraFlyteError
 from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.records.results import ResultRow
+from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.tracebacks import last_line
 from hydraflyte.launcher.wait import NOT_STARTED, Outcome
 
@@ -115,7 +116,7 @@ class SweepReport:
         self._console = _TurnTakingConsole(stream)
         if not self._console.is_terminal:
             self._console = _TurnTakingConsole(stream, width=_WIDTH_WITHOUT_TERMINAL)
-        self._rows = {number: _Row(overrides=" ".join(overrides)) for number, overrides in jobs}
+        self._rows = {number: _Row(overrides=" ".join(shown_overrides(overrides))) for number, overrides in jobs}
         self._live: _LiveTable | None = None
         self._lock = Lock()
 

@@ -19,7 +19,6 @@ from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.records.manifest import write_manifest
 from hydraflyte.launcher.records.results import ResultRow
 from hydraflyte.launcher.records.session import SweepSession
-from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.sweeps.resume import folder_of
 from hydraflyte.launcher.wait import ENDS
 
@@ -85,7 +84,7 @@ def summary_of(session: SweepSession, workflow: str) -> Mapping[str, object]:
         "others": [
             {
                 "job": row.number,
-                "overrides": list(shown_overrides(row.overrides)),
+                "overrides": list(row.overrides),
                 "phase": row.phase,
                 "error": row.error,
                 "link": row.link,

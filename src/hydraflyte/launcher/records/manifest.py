@@ -26,6 +26,7 @@ class ManifestJob:
     """One job as it was planned.
 
     Attributes:
+        overrides: without the secrets in them.
         inputs_digest: digest of its inputs.
         executions: names of its executions in order; the last one counts.
     """
@@ -43,7 +44,7 @@ class Manifest:
     Attributes:
         endpoint: target of the backend.
         version: version of the launch plan.
-        command: the command line.
+        command: the command line, without the secrets in it.
         told: which end of the sweep its notifications have told of; empty before.
     """
 

@@ -28,6 +28,7 @@ class ResultRow:
     """What became of a job.
 
     Attributes:
+        overrides: without the secrets in them.
         phase: of its execution, by flyteidl's name; ``not started`` if it has none.
         outputs: plain values by name; empty unless it succeeded.
         error: why it did not succeed, else empty.

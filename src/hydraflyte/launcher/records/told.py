@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.handles import ExecutionHandle
 from hydraflyte.launcher.records.results import ResultRow, json_safe
 from hydraflyte.launcher.records.session import SweepSession
-from hydraflyte.launcher.redaction import shown_overrides
 
 RECORD_VARIABLE = "HYDRAFLYTE_RECORD"
 _JUST_SUBMITTED = "QUEUED"
@@ -39,7 +38,7 @@ def tell_result(session: SweepSession, environ: Mapping[str, str], returns: Sequ
     handles = [each._return_value for each in returns if isinstance(each._return_value, ExecutionHandle)]
     manifest = session.manifest
     rows = {**_submitted(session, handles), **session.rows}
-    documents = [replace(rows[each], overrides=shown_overrides(rows[each].overrides)) for each in sorted(rows)]
+    documents = [rows[each] for each in sorted(rows)]
     _write(
         environ,
         {

@@ -22,6 +22,7 @@ from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.records.found import FoundExecution, Place
 from hydraflyte.launcher.records.manifest import Manifest, ManifestJob, write_manifest
 from hydraflyte.launcher.records.session import SweepSession
+from hydraflyte.launcher.redaction import shown_arguments, shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
 from hydraflyte.launcher.sweeps.resume import WantedJob, folder_note, manifest_of, refuse_differences, sweep_to_resume
 from hydraflyte.transport.readable import readable_map
@@ -106,7 +107,7 @@ def _join(client: FlyteClient, session: SweepSession, prepared: Prepared, orders
     wanted = [
         WantedJob(
             number=job.number,
-            overrides=job.overrides,
+            overrides=shown_overrides(job.overrides),
             inputs_digest=digest_of(inputs),
             inputs=readable_map(inputs),
             version=orders[job.number].launch_plan.version,
@@ -128,7 +129,7 @@ def _record(
     jobs = {
         job.number: ManifestJob(
             number=job.number,
-            overrides=job.overrides,
+            overrides=shown_overrides(job.overrides),
             inputs_digest=digest_of(inputs),
             executions=_names(earlier.get(job.number, ()), planned[job.number]),
         )
@@ -143,7 +144,7 @@ def _record(
         domain=settings.workflow.domain,
         workflow=prepared.source.workflow.name,
         version=version,
-        command=tuple(sys.argv),
+        command=shown_arguments(sys.argv),
         jobs=(),
     )
     session.manifest = manifest.with_jobs(jobs)

@@ -14,6 +14,7 @@ from pathlib import Path
 from hydraflyte.errors import SweepError
 from hydraflyte.launcher.records.found import FoundExecution, FoundSweep, Place, find_sweep, newest_sweeps
 from hydraflyte.launcher.records.manifest import FILE_NAME, Manifest, read_manifest
+from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
 from hydraflyte.transport.readable import readable_map
 
@@ -24,7 +25,11 @@ _NOTHING = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedJob:
-    """A job as this launch would run it."""
+    """A job as this launch would run it.
+
+    Attributes:
+        overrides: without the secrets in them, as they are recorded; another secret shows in the inputs.
+    """
 
     number: int
     overrides: tuple[str, ...]
@@ -109,8 +114,9 @@ def _differences(client: FlyteClient, found: FoundSweep, wanted: Sequence[Wanted
         before = found.current(job.number) if job.number in found.jobs else planned.get(job.number)
         if before is None:
             continue
-        if before.overrides != job.overrides:
-            yield f"job {job.number}: it had {_text(before.overrides)}, now it has {_text(job.overrides)}"
+        recorded = shown_overrides(before.overrides)
+        if recorded != job.overrides:
+            yield f"job {job.number}: it had {_text(recorded)}, now it has {_text(job.overrides)}"
         elif before.inputs_digest and before.inputs_digest != job.inputs_digest:
             details = ""
             if isinstance(before, FoundExecution) and not is_explained:  # one question, not one a job

@@ -28,6 +28,7 @@ from hydraflyte.launcher.jobs import (
 from hydraflyte.launcher.prepared import Prepared
 from hydraflyte.launcher.records.results import ResultRow, write_results
 from hydraflyte.launcher.records.session import SweepSession
+from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
 from hydraflyte.launcher.sweeps.interrupts import INTERRUPTED_STATUS, Choice, Interrupts
 from hydraflyte.launcher.sweeps.objectives import objective_of
@@ -190,7 +191,7 @@ class _Run:
         name = self.planned[outcome.number].execution.name
         return ResultRow(
             number=outcome.number,
-            overrides=self._jobs[outcome.number].overrides,
+            overrides=shown_overrides(self._jobs[outcome.number].overrides),
             phase=outcome.phase,
             duration=outcome.duration,
             outputs={} if outcome.outputs is None else readable_map(outcome.outputs),
