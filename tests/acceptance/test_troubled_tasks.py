@@ -16,6 +16,9 @@ def the_backend_goes_on_serving(run):
     assert run(arithmetic, x=5).outputs == {"o0": 5, "o1": 0}
 
 
+KILLED = "The process was killed by SIGKILL and printed nothing; the machine may have run out of memory."
+
+
 def attempts_of(remote, execution, node_id="n0"):
     node = execution.node_executions[node_id]
     return [task.closure for task in node.task_executions]
@@ -45,6 +48,7 @@ def test_a_killed_process_is_tried_again_as_a_fault_of_the_system(run, remote):
 
     assert execution.closure.phase == FAILED
     assert execution.error.code == "RetriesExhausted|Interrupted"
+    assert execution.error.message.endswith("Message: \n" + KILLED)
     phases = [attempt.phase for attempt in attempts_of(remote, execution)]
     assert phases == [TaskExecution.FAILED] * 4
 

@@ -15,6 +15,7 @@ _HEAD = "Traceback (most recent call last):"
 _FRAME = re.compile(r'  File "(?P<path>[^"]+)", line \d+')
 _FRAMEWORK = re.compile(r"[/\\](site-packages|dist-packages)[/\\](flytekit|omegaconf|hydra|hydraflyte)[/\\]")
 _EXCEPTION = re.compile(r"(?:\w+\.)+(?=\w+(:|$))")
+_ENDED = re.compile(r"terminated with exit code \(.*\)\. Reason \[.*\]\. Message:\s*$")
 _WRAPPED = "Error Message: "
 """What flytekit puts before the text of the error that it wraps."""
 _PYTHONS_OWN = re.compile(r"[/\\]lib[/\\]python\d[\d.]*[/\\](?!site-packages|dist-packages)")
@@ -43,11 +44,15 @@ def readable_failure(message: str, source_root: Path) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the exception's type and what its text begins with, or the last line if there is no traceback."""
+    """Return the exception's type and what its text begins with.
+
+    Without a traceback it is the last line, behind the code that a process ended with.
+    """
     lines = text.strip().splitlines()
     raised = _raised(lines)
     if not raised:
-        return lines[-1].strip() if lines else ""
+        ended = next((line for line in lines[:-1] if _ENDED.search(line)), "")
+        return " ".join([ended.strip(), lines[-1].strip()]).strip() if lines else ""
     first, *others = raised
     first = _EXCEPTION.sub("", first, count=1) if _EXCEPTION.match(first) else first
     wrapped = [line.removeprefix(_WRAPPED) for line in others if line.startswith(_WRAPPED)]

@@ -158,6 +158,10 @@ _OF_A_TYPE = (
             "Expected value of type <class 'int'> but got 'text' of type <class 'str'>.",
         ),
         ("The task was killed by SIGKILL.\n", "The task was killed by SIGKILL."),
+        (
+            "[n0] terminated with exit code (3). Reason [Error]. Message: \nstarted\nepoch 1",
+            "[n0] terminated with exit code (3). Reason [Error]. Message: epoch 1",
+        ),
     ],
 )
 def test_the_last_line_is_the_exceptions_type_and_what_its_text_begins_with(text: str, expected: str) -> None:

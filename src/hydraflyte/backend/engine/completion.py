@@ -8,6 +8,7 @@ executor did.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from signal import Signals
 
 from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
 from flyteidl.core.errors_pb2 import ContainerError, ErrorDocument
@@ -96,9 +97,22 @@ def _exit_failure(report: AttemptReport) -> Failure:
 
 def _termination(report: AttemptReport, reason: str) -> str:
     code = 128 + report.signal if report.signal is not None else report.exit_code
-    return (
-        f"[{report.attempt.node}] terminated with exit code ({code}). Reason [{reason}]. Message: \n{report.log_tail}"
-    )
+    told = report.log_tail if report.log_tail.strip() else _unsaid(report)
+    return f"[{report.attempt.node}] terminated with exit code ({code}). Reason [{reason}]. Message: \n{told}"
+
+
+def _unsaid(report: AttemptReport) -> str:
+    """Return what is known of the end of a process that printed nothing, where Flyte says nothing."""
+    number = report.signal
+    if number is None and report.exit_code is not None:
+        number = SIGKILL if report.exit_code in _KILLED_EXIT_CODES else report.exit_code - 128
+    if report.is_out_of_memory:
+        return "The process used more memory than it may, and printed nothing."
+    if number == SIGKILL:
+        return "The process was killed by SIGKILL and printed nothing; the machine may have run out of memory."
+    if number in frozenset(Signals):
+        return f"The process was ended by {Signals(number).name} and printed nothing."
+    return "The process printed nothing."
 
 
 def _outputs_failure(report: AttemptReport) -> Failure | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from flyteidl.core.dynamic_job_pb2 import DynamicJobSpec
@@ -105,6 +106,25 @@ def test_running_out_of_memory_is_the_users() -> None:
     found = failure(replace(DIED, exit_code=None, signal=9, is_out_of_memory=True))
 
     assert (found.kind, found.code, found.is_retryable) == (ErrorKind.USER, "OOMKilled", True)
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (
+            {"signal": 9},
+            "The process was killed by SIGKILL and printed nothing; the machine may have run out of memory.",
+        ),
+        ({"signal": 11}, "The process was ended by SIGSEGV and printed nothing."),
+        ({"exit_code": 143}, "The process was ended by SIGTERM and printed nothing."),
+        ({"exit_code": 3}, "The process printed nothing."),
+        ({"signal": 9, "is_out_of_memory": True}, "The process used more memory than it may, and printed nothing."),
+    ],
+)
+def test_what_is_known_is_said_of_a_process_that_printed_nothing(report: dict[str, Any], said: str) -> None:
+    found = failure(replace(DIED, **{"exit_code": None, "log_tail": "", **report}))
+
+    assert found.message.partition("Message: \n")[2] == said
 
 
 def test_a_workflow_that_was_produced_is_believed_before_all_else() -> None:
