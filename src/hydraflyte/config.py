@@ -163,7 +163,8 @@ class LauncherConfig:
     )
     resume: str | None = field(default=None, metadata={"help": "a sweep id or last: run only what has not succeeded"})
     resume_changed: bool = field(
-        default=False, metadata={"help": "resume although code, config or overrides differ from those of the sweep"}
+        default=False,
+        metadata={"help": "resume although code, config or overrides differ; what is not the same runs anew"},
     )
     objective: Any = field(  # Any: a name, or a list of names; OmegaConf has no type for both
         default=None,

@@ -232,6 +232,32 @@ def test_another_sweep_is_not_taken_for_this_one(program: Path, here: Path) -> N
     assert ran(here) == ["1", "2"] or ran(here) == ["2", "1"]
 
 
+def test_a_changed_sweep_keeps_each_result_under_its_own_overrides(program: Path, here: Path) -> None:
+    first = run_program(program, "-m", "+x=1,9,3")
+    resume = (f"hydra.launcher.resume={sweep_id_in(first.stdout)}", "hydra.launcher.resume_changed=true")
+
+    run_program(program, "-m", "+x=3,5,1", "hydra.sweep.dir=other", *resume)
+    again = run_program(program, "-m", "+x=3,5,1", "hydra.sweep.dir=again", *resume)
+
+    assert sorted(ran(here)) == ["1", "3", "5", "9"]
+    assert again.stdout.count("found SUCCEEDED") == 3
+    other, same = (json.loads((program.parent / name / "results.json").read_text()) for name in ("other", "again"))
+    assert other == same
+    assert {row["overrides"]["x"]: row["outputs"]["accuracy"] for row in other} == {"1": 1.0, "3": 3.0, "5": 5.0}
+    shown = sweeps_json("results", sweep_id_in(first.stdout))
+    assert [(row["job"], row["overrides"]["x"], row["outputs"]["accuracy"]) for row in shown] == [
+        (0, "1", 1.0),
+        (1, "9", 9.0),
+        (2, "3", 3.0),
+        (3, "5", 5.0),
+    ]
+    assert [row for row in shown if row["job"] != 1] == other
+    manifest = json.loads((program.parent / "again" / "sweep.json").read_text())
+    assert {job["executions"][-1]: job["overrides"] for job in manifest["jobs"]} == {
+        row["execution"]: [f"+x={row['overrides']['x']}"] for row in shown
+    }
+
+
 def test_a_config_that_has_changed_is_shown_key_by_key(tmp_path: Path, here: Path) -> None:
     source = COUNTING.format(here=str(here)).replace('config_path=None, config_name="hydra/launcher/flyte"', "CONF")
     conf = 'config_path="conf", config_name="config"'
@@ -245,8 +271,13 @@ def test_a_config_that_has_changed_is_shown_key_by_key(tmp_path: Path, here: Pat
 
     again = run_program(program, "-m", "hydra.launcher.resume=last", f"hydra.launcher.workflow.version={version}")
 
+    meant = run_program(program, "-m", "hydra.launcher.resume=last", "hydra.launcher.resume_changed=true")
+
     assert first.returncode == 0, first.stderr
     assert "job 0: its config is another one: x was 1, is 7" in again.stderr
+    assert meant.returncode == 0, meant.stderr
+    assert ran(here) == ["1", "7"]
+    assert [row["outputs"]["accuracy"] for row in sweeps_json("results", sweep_id_in(first.stdout))] == [7.0]
 
 
 def test_a_sweep_that_does_not_exist_is_named(program: Path, here: Path) -> None:

@@ -58,6 +58,10 @@ class FoundExecution:
     def has_succeeded(self) -> bool:
         return self.phase == "SUCCEEDED"
 
+    def is_of_the_same_job(self, other: FoundExecution) -> bool:
+        """Tell whether it has the other's overrides and inputs."""
+        return (self.overrides, self.inputs_digest) == (other.overrides, other.inputs_digest)
+
     @property
     def has_ended(self) -> bool:
         return Phase.Phase.Value(self.phase) in TERMINAL
@@ -76,9 +80,10 @@ class FoundSweep:
     jobs: Mapping[int, tuple[FoundExecution, ...]]
 
     def current(self, number: int) -> FoundExecution:
-        """Return the execution that counts for a job: one that succeeded, else the last."""
-        executions = self.jobs[number]
-        return next((each for each in executions if each.has_succeeded), executions[-1])
+        """Return the execution that counts for a job: one that succeeded with what was last wanted, else the last."""
+        last = self.jobs[number][-1]
+        as_wanted = (each for each in self.jobs[number] if each.is_of_the_same_job(last))
+        return next((each for each in as_wanted if each.has_succeeded), last)
 
     def currents(self) -> dict[int, FoundExecution]:
         """Return the execution that counts for each job, by number."""

@@ -35,7 +35,8 @@ class SweepSession:
     Attributes:
         sweep_id: letters and digits; the id of an earlier sweep if that is gone on with.
         found: what the backend had of that sweep; None if this one is new.
-        rows: job number -> what became of it, those of earlier launches of this program included.
+        claimed: numbers of that sweep's jobs that jobs of this program have; only if it may have changed.
+        rows: job number in the sweep -> what became of it, those of earlier launches of this program included.
         failures: how many jobs have failed.
         registered: what its jobs run; None before that is known.
         stop_cause: why no further job is started; empty if they are.
@@ -43,6 +44,7 @@ class SweepSession:
 
     sweep_id: str = field(default_factory=lambda: f"k{secrets.token_hex(4)}")
     found: FoundSweep | None = None
+    claimed: set[int] = field(default_factory=set)
     manifest: Manifest | None = None
     registered: RegisteredWorkflow | None = None
     rows: dict[int, ResultRow] = field(default_factory=dict)

@@ -24,10 +24,12 @@ from hydraflyte.launcher.records.manifest import Manifest, ManifestJob, write_ma
 from hydraflyte.launcher.records.session import SweepSession
 from hydraflyte.launcher.redaction import shown_arguments, shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
+from hydraflyte.launcher.sweeps.numbering import numbers_in_sweep
 from hydraflyte.launcher.sweeps.resume import WantedJob, folder_note, manifest_of, refuse_differences, sweep_to_resume
 from hydraflyte.transport.readable import readable_map
 
 Orders = Mapping[int, JobOrder]
+_MOST_MOVED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +37,12 @@ class PlannedJob:
     """What is done about a job.
 
     Attributes:
+        number: its number in the sweep; another than in this launch if the sweep has it under that, or had it taken.
         request: what creates its execution.
         found: its execution of an earlier launch that is followed instead; None if there is none to follow.
     """
 
+    number: int
     request: execution_pb2.ExecutionCreateRequest
     found: Submission | None = None
 
@@ -56,37 +60,61 @@ class PlannedJob:
 def plan_jobs(
     client: FlyteClient, session: SweepSession, prepared: Prepared, orders: Orders, folder: Path
 ) -> dict[int, PlannedJob]:
-    """Return what is done about each job, by number; the manifest in ``folder`` says so, too.
+    """Return what is done about each job, by its number in the launch; the manifest in ``folder`` says so, too.
 
     Raises:
         SweepError: the sweep to resume does not exist, or is not the one that is launched.
     """
-    settings = prepared.settings
-    if settings.resume is not None:
+    if prepared.settings.resume is not None:
         _join(client, session, prepared, orders)
+    numbers = _numbers(session, prepared)
     planned = {}
     for job, inputs in zip(prepared.jobs, prepared.inputs, strict=True):
-        before = _before(session, job.number)
-        is_followed = before is not None and (before.has_succeeded or not before.has_ended)
+        number = numbers[job.number]
+        executions = () if session.found is None else session.found.jobs.get(number, ())
+        followed = _followed(session, number, digest_of(inputs)) if executions else None
         identity = JobIdentity(
             sweep_id=session.sweep_id,
-            number=job.number,
+            number=number,
             overrides=job.overrides,
-            round=0 if before is None else before.round + (not is_followed),
+            round=executions[-1].round + 1 if executions else 0,
             folder=folder_note(folder),
         )
         planned[job.number] = PlannedJob(
+            number=number,
             request=execution_request(orders[job.number], identity, inputs, job.environment()),
-            found=_submission(client, job.number, before) if before is not None and is_followed else None,
+            found=None if followed is None else _submission(client, job.number, followed),
         )
     _record(client, session, prepared, planned, folder)
     return planned
 
 
-def _before(session: SweepSession, number: int) -> FoundExecution | None:
-    if session.found is None or number not in session.found.jobs:
-        return None
-    return session.found.current(number)
+def _numbers(session: SweepSession, prepared: Prepared) -> Mapping[int, int]:
+    """Return the number in the sweep of each job, by its number in the launch; says where they differ."""
+    if not prepared.settings.resume_changed or session.found is None:
+        return {job.number: job.number for job in prepared.jobs}
+    before = {} if session.manifest is None else {job.number: job.overrides for job in session.manifest.jobs}
+    before |= {number: execution.overrides for number, execution in session.found.currents().items()}
+    known = {number: shown_overrides(before[number]) for number in before.keys() - session.claimed}
+    wanted = {job.number: shown_overrides(job.overrides) for job in prepared.jobs}
+    numbers = numbers_in_sweep(known, wanted, session.found.jobs.keys() | session.claimed)
+    session.claimed.update(numbers.values())
+    moved = [f"{here} -> {there}" for here, there in sorted(numbers.items()) if here != there]
+    if moved:
+        more = ", …" if len(moved) > _MOST_MOVED else ""
+        prepared.report.line(
+            f"job numbers here -> in sweep {session.sweep_id}, and in its results: "
+            f"{', '.join(moved[:_MOST_MOVED])}{more}"
+        )
+    return numbers
+
+
+def _followed(session: SweepSession, number: int, inputs_digest: str) -> FoundExecution | None:
+    """Return the execution of an earlier launch that does what the job is to do; None if there is none."""
+    assert session.found is not None
+    current = session.found.current(number)
+    is_same = current.inputs_digest in ("", inputs_digest)
+    return current if is_same and (current.has_succeeded or not current.has_ended) else None
 
 
 def _submission(client: FlyteClient, number: int, found: FoundExecution) -> Submission:
@@ -126,15 +154,15 @@ def _record(
 ) -> None:
     settings = prepared.settings
     earlier = {} if session.found is None else session.found.jobs
-    jobs = {
-        job.number: ManifestJob(
-            number=job.number,
+    jobs = {}
+    for job, inputs in zip(prepared.jobs, prepared.inputs, strict=True):
+        number = planned[job.number].number
+        jobs[number] = ManifestJob(
+            number=number,
             overrides=shown_overrides(job.overrides),
             inputs_digest=digest_of(inputs),
-            executions=_names(earlier.get(job.number, ()), planned[job.number]),
+            executions=_names(earlier.get(number, ()), planned[job.number]),
         )
-        for job, inputs in zip(prepared.jobs, prepared.inputs, strict=True)
-    }
     version = next(iter(planned.values())).request.spec.launch_plan.version if planned else ""
     manifest = session.manifest or Manifest(
         sweep_id=session.sweep_id,

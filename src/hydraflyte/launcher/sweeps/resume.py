@@ -73,7 +73,7 @@ def refuse_differences(client: FlyteClient, found: FoundSweep, wanted: Sequence[
     raise SweepError(
         f"Sweep {found.sweep_id} was not launched like this:\n{lines}",
         hint="repeat the command line and the code of the sweep, or set hydra.launcher.resume_changed=true "
-        "to keep what has succeeded and run the rest as it is now.",
+        "to keep what has succeeded with the same overrides and inputs, and run the rest as it is now.",
     )
 
 

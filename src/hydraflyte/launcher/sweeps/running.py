@@ -129,13 +129,10 @@ class _Run:
     def _leave(self, sweep: Sweep) -> None:
         """End the program, and leave the jobs under way to the backend."""
         in_flight = sweep.in_flight()
-        submitted = {submission.number for submission in in_flight} | self._session.rows.keys()
         for submission in in_flight:
-            self._session.rows[submission.number] = self._row(
-                Outcome(number=submission.number, phase="RUNNING", link=submission.link), ""
-            )
+            self._put_row(Outcome(number=submission.number, phase="RUNNING", link=submission.link), "")
         self._write_results()
-        missing = sum(number not in submitted for number in self._jobs)
+        missing = sum(planned.number not in self._session.rows for planned in self.planned.values())
         self.prepared.report.interrupted(in_flight, self._session.sweep_id, missing)
         end_sweep_early(self.request)
         raise SystemExit(INTERRUPTED_STATUS) from None
@@ -185,17 +182,17 @@ class _Run:
 
     def _note(self, outcome: Outcome) -> None:
         error = "" if outcome.error is None else last_line(outcome.error.message)
-        self._session.rows[outcome.number] = self._row(outcome, error)
+        self._put_row(outcome, error)
 
-    def _row(self, outcome: Outcome, error: str) -> ResultRow:
-        name = self.planned[outcome.number].execution.name
-        return ResultRow(
-            number=outcome.number,
+    def _put_row(self, outcome: Outcome, error: str) -> None:
+        planned = self.planned[outcome.number]
+        self._session.rows[planned.number] = ResultRow(
+            number=planned.number,
             overrides=shown_overrides(self._jobs[outcome.number].overrides),
             phase=outcome.phase,
             duration=outcome.duration,
             outputs={} if outcome.outputs is None else readable_map(outcome.outputs),
-            execution="" if outcome.phase == NOT_STARTED else name,
+            execution="" if outcome.phase == NOT_STARTED else planned.execution.name,
             link=outcome.link,
             error=error,
         )
