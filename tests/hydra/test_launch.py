@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -176,6 +177,23 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(program: Path) -> None:
     assert executions_in(result.stdout) == []
     assert not list(program.parent.glob("multirun/**/.hydra"))
     assert result.returncode == 0
+
+
+def test_what_the_program_prints_may_go_into_its_own_folder(program: Path) -> None:
+    folder = program.parent
+    (folder / "nohup.out").write_text("of yesterday")
+    python = f"{sys.executable} {' '.join(map(shlex.quote, QUIET))} {program.name}"
+    launched = f"set -o pipefail; {python} -m +x=7 2>&1 | tee run.txt"
+    planned = f"{python} -m +x=7 hydra.launcher.dry_run=true > out1 2> out2"
+
+    outcome = subprocess.run(
+        ["bash", "-c", f"{launched}; echo $?; {planned}"], cwd=folder, capture_output=True, text=True
+    )
+
+    assert "job 0 [+x=7] SUCCEEDED" in outcome.stdout
+    assert outcome.stdout.splitlines()[-1] == "0"
+    left_out = (folder / "out1").read_text().partition("left out")[2]
+    assert [name for name in ("nohup.out", "out1", "out2") if name in left_out] == ["nohup.out", "out1", "out2"]
 
 
 def test_the_first_failure_ends_the_sweep_where_that_was_asked_for(program: Path) -> None:

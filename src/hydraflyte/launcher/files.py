@@ -12,6 +12,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -116,14 +117,15 @@ def collect_files(
     """Return the files of the bundle: those below the source root that no rule leaves out, and the extra modules.
 
     Links to files become files with the target's content, so that the bundle is complete. Links to directories inside
-    the root stay links; those that lead out of it are left out. Sockets, pipes and devices are left out.
+    the root stay links; those that lead out of it are left out. Sockets, pipes, devices and the files that this process
+    prints to are left out.
 
     Raises:
         PackagingError: the root is not one to archive, a file cannot be read, or the tree is over ``limit_bytes``.
     """
     root = Path(os.path.abspath(source.source_root))
     _refuse_unfit_root(root, source.chosen_files)
-    walk = _Walk(root=root)
+    walk = _Walk(root=root, written_here=_printed_to())
     rules = rules_for(root, ignore_files)
     if source.chosen_files is None:
         walk.directory(root, "", rules)
@@ -150,9 +152,14 @@ class _Found:
 
 @dataclass(slots=True, kw_only=True)
 class _Walk:
-    """One pass over the tree; collects without reading any content."""
+    """One pass over the tree; collects without reading any content.
+
+    Attributes:
+        written_here: device and inode of the files that this process prints to; they grow while they are read.
+    """
 
     root: Path
+    written_here: frozenset[tuple[int, int]]
     found: dict[str, _Found] = field(default_factory=dict)
     ignored: dict[str, IgnoredPath] = field(default_factory=dict)
 
@@ -247,6 +254,9 @@ class _Walk:
         if not stat.S_ISREG(status.st_mode):
             self._leave_out(name, Rule(pattern="a socket, pipe or device", origin=DEFAULT_ORIGIN))
             return
+        if (status.st_dev, status.st_ino) in self.written_here:
+            self._leave_out(name, Rule(pattern="what this very program prints", origin=DEFAULT_ORIGIN))
+            return
         executable = bool(status.st_mode & stat.S_IXUSR)
         self.found[name] = _Found(name=name, path=path, size_bytes=status.st_size, is_executable=executable)
 
@@ -261,6 +271,15 @@ class _Walk:
 
     def _leave_out(self, name: str, rule: Rule) -> None:
         self.ignored[name] = IgnoredPath(name=name, rule=rule)
+
+
+def _printed_to() -> frozenset[tuple[int, int]]:
+    """Return device and inode of the files that standard output and standard error of this process go to."""
+    found = []
+    for descriptor in (1, 2):
+        with suppress(OSError):  # closed
+            found.append(os.fstat(descriptor))
+    return frozenset((each.st_dev, each.st_ino) for each in found if stat.S_ISREG(each.st_mode))
 
 
 def _listed(path: Path) -> list[os.DirEntry[str]]:

@@ -28,7 +28,7 @@ SWEEP_MARK = ".sweep.lock"
 """A file in the folder of every sweep: what jobs write is no code, and must not make another version of it."""
 _RESULTS = frozenset({"outputs", "multirun"})  # Hydra's default output folders, unless they are packages
 _ROOT_DIRECTORIES = frozenset({"build", "dist"})  # deeper down they are common package names
-_FILES = frozenset({".git", ".DS_Store", ".coverage", ".env", "multirun.yaml", "flyte-package.tgz"})
+_FILES = frozenset({".git", ".DS_Store", ".coverage", ".env", "multirun.yaml", "flyte-package.tgz", "nohup.out"})
 """`.git` is a file in worktrees and submodules; `.env` holds secrets, which do not travel with code."""
 _SUFFIXES = (".pyc", ".pyo", ".log", ".artifact")
 """`.log`: with hydra.run.dir=. every run would else change the version; `.artifact`: packages of this very code."""

@@ -26,6 +26,10 @@ __all__ = [
 
 MTIME = 315532800
 """1980-01-01T00:00:00Z, the earliest that zip importers accept; flytekit uses it too."""
+_OF_ONE_PIECE = frozenset({
+    ".py", ".pyi", ".so", ".pyd", ".sh", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini",
+})  # fmt: skip
+"""Code and config: their first part is no earlier state of them, as that of a log is."""
 _BLOCK = 65535  # the most that one stored deflate block can hold (RFC 1951, 3.2.4)
 
 
@@ -163,7 +167,10 @@ def _entry(file: BundledFile) -> tarfile.TarInfo:
 
 
 class _CheckedReader:
-    """Reads a file once and fails if it is not what was hashed: the version must tell the truth about the bundle."""
+    """Reads a file once and fails if it is not what was hashed: the version must tell the truth about the bundle.
+
+    A text that another program appends to (``python train.py -m | tee run.txt``) is taken as it was when it was hashed.
+    """
 
     def __init__(self, file: BundledFile) -> None:
         self._file = file
@@ -176,18 +183,20 @@ class _CheckedReader:
             chunk = next(self._chunks, None)
             if chunk is None:
                 raise self._changed()
-            self._hasher.update(chunk)
             self._pending += chunk
         result, self._pending = self._pending[:size], self._pending[size:]
+        self._hasher.update(result)
         return result
 
     def check(self) -> None:
-        """Raise unless all that was read, and nothing more, is what was hashed."""
-        if self._pending or next(self._chunks, None) or self._hasher.hexdigest() != self._file.sha256:
+        """Raise unless what was read is what was hashed, and nothing has come after it that belongs to it."""
+        has_grown = bool(self._pending or next(self._chunks, None))
+        may_grow = self._file.path.suffix.lower() not in _OF_ONE_PIECE
+        if self._hasher.hexdigest() != self._file.sha256 or (has_grown and not may_grow):
             raise self._changed()
 
     def _changed(self) -> PackagingError:
         return PackagingError(
             f"{self._file.path} changed while the code bundle was made.",
-            hint="Run the command again; if a running program writes this file, add it to .flyteignore.",
+            hint="Run the command again; if a running program writes this file, add its name to .flyteignore.",
         )

@@ -130,6 +130,19 @@ def test_a_file_that_changes_after_it_was_collected_is_an_error_and_leaves_nothi
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_text_that_grows_after_it_was_collected_is_taken_as_it_was(tmp_path):
+    root = write_project(tmp_path / "root")
+    (root / "run.txt").write_text("version 1\n")
+    files = collect_files(SourceTree(source_root=root))
+    with (root / "run.txt").open("a") as growing:
+        growing.write("code bundle: 3 files\n")
+
+    bundle = build_bundle(files, tmp_path / "out")
+
+    with tarfile.open(bundle.path) as archive:
+        assert archive.extractfile("run.txt").read() == b"version 1\n"
+
+
 def test_a_file_that_vanishes_after_it_was_collected_is_an_error(tmp_path):
     root = write_project(tmp_path / "root")
     files = collect_files(SourceTree(source_root=root))
