@@ -92,6 +92,7 @@ SETTINGS = (
     'hydra.launcher.workflow.cron_schedule="30 2 * * *"',
     "hydra.launcher.notifications=[{type: email, recipients: [a@example.invalid], phases: [failed]}]",
 )
+LAUNCHED_IN = ("hydra.launcher.workflow.domain=staging",)
 CONFIG = "defaults: [_self_, {override hydra/launcher: flyte}]\nname: first\n"
 
 
@@ -152,8 +153,8 @@ def write_project(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
-    """A committed project, packaged; a clone of it elsewhere, packaged too; then both are deleted."""
+def packages(tmp_path_factory: pytest.TempPathFactory, flyte_backend: RunningBackend) -> Packages:
+    """A committed project, packaged; a clone of it elsewhere, packaged too, and registered; then both are deleted."""
     place = tmp_path_factory.mktemp("packages")
     project, clone = place / "project", place / "elsewhere" / "clone"
     write_project(project)
@@ -171,6 +172,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     inside.write_bytes(b"an earlier package, which is no part of the next one")
     done("package", "clone/train.py", "-o", str(inside), cwd=clone.parent)
     inside.rename(place / "again.artifact")
+    launch = (sys.executable, "-W", "ignore", "train.py", "-m", "hydra.launcher.run=false", *LAUNCHED_IN)
+    subprocess.run(launch, cwd=clone, env={**os.environ, "HYDRAFLYTE_HOME": flyte_backend.home}, check=True)
     done("package", "train.py", "name=second", *SETTINGS, "-o", "../changed.artifact", cwd=project)
     write_standard(place / "flyte-package.tgz", read_package(place / "a.artifact", place))
 
@@ -401,6 +404,20 @@ def test_a_version_that_is_taken_shows_the_difference_and_the_way_out(
     assert refused.returncode == 1
     assert "train.described is already registered as version taken with other content" in refused.stderr
     assert "hint: deliver it as another version with --version" in refused.stderr
+
+
+def test_a_commit_that_was_launched_is_delivered_as_another_version(
+    packages: Packages, flyte_backend: RunningBackend
+) -> None:
+    where = ("--home", flyte_backend.home, "--domain", "staging")
+
+    told = delivered(packages.artifact, *where)
+    again = json.loads(delivered(packages.artifact, *where, "--json"))
+
+    launched = f"main-{packages.commit[:12]}"
+    assert f"version {launched} is registered with other settings" in told
+    assert again["version"].startswith(f"{launched}-")
+    assert (again["created"], again["unchanged"]) == (0, 7)
 
 
 def test_a_dry_run_checks_the_file_and_touches_no_backend(packages: Packages, tmp_path: Path) -> None:

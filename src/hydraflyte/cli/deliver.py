@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +63,9 @@ def run_deliver(options: argparse.Namespace) -> int:
         call = call_of(this_call(), manifest.made_with if manifest is not None else None)
         with client_of(options) as client:
             delivery = deliver(client, artifact, target, call, activates=options.activate)
-            _tell(options, client.endpoint, target, delivery)
+            _tell(options, client.endpoint, delivery)
+            if delivery.target != target and not options.json:
+                print(f"version {target.version} is registered with other settings, as by a launch of this commit")
     return 0
 
 
@@ -72,7 +73,7 @@ def _tell_plan(
     options: argparse.Namespace, artifact: Artifact, target: Target, entities: tuple[SerializedEntity, ...]
 ) -> None:
     if options.json:
-        print_json({"dry_run": True, **asdict(target), **artifact_facts(artifact)})
+        print_json({"dry_run": True, **target.facts(), **artifact_facts(artifact)})
         return
     print(f"dry run: {options.file} is complete; nothing is sent")
     print(f"would be registered in {target.project}/{target.domain} as version {target.version}:")
@@ -80,14 +81,14 @@ def _tell_plan(
     print(f"code bundle: {artifact.code.name if artifact.code is not None else 'none, the images have the code'}")
 
 
-def _tell(options: argparse.Namespace, endpoint: Endpoint, target: Target, delivery: Delivery) -> None:
+def _tell(options: argparse.Namespace, endpoint: Endpoint, delivery: Delivery) -> None:
     from hydraflyte.launcher.register import entities_text
     from hydraflyte.launcher.remote import Creation
 
     created, unchanged = delivery.count(Creation.CREATED), delivery.count(Creation.UNCHANGED)
-    schedules = delivery.schedules
+    target, schedules = delivery.target, delivery.schedules
     if options.json:
-        facts: dict[str, Any] = {"endpoint": endpoint.target, **asdict(target), "code": delivery.code_uri}
+        facts: dict[str, Any] = {"endpoint": endpoint.target, **target.facts(), "code": delivery.code_uri}
         entities = [
             {"kind": each.kind, "name": each.name, "creation": each.creation.value} for each in delivery.entities
         ]

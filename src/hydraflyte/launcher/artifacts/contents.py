@@ -40,6 +40,7 @@ class Manifest:
 
     Attributes:
         workflow: name of the main workflow and of its launch plan.
+        qualified: the version where the first one is registered with other settings; the same if it was given.
         reason: where the version comes from, in words.
         project: where it is delivered unless told otherwise; likewise ``domain``.
         uncommitted: files of the code bundle that are not as in the commit.
@@ -50,6 +51,7 @@ class Manifest:
 
     workflow: str
     version: str
+    qualified: str
     reason: str
     project: str
     domain: str
@@ -236,6 +238,7 @@ def _manifest(path: Path, fields: Mapping[str, Any]) -> Manifest:  # Any: JSON, 
             uncommitted=tuple(map(str, fields["uncommitted"])),
             require_clean=tuple(map(str, fields["require_clean"])),
             made_with=made_with,
+            qualified=str(fields.get("qualified", texts["version"])),  # earlier releases did not write it
             **texts,
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -35,11 +35,21 @@ from hydraflyte.launcher.remote import Creation, FlyteClient, Upload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Under which names a package is registered."""
+    """Under which names a package is registered.
+
+    Attributes:
+        alternative: the version to take where ``version`` has other content, since a launch of the same commit has
+            registered it with its own settings; None if the version was given.
+    """
 
     project: str
     domain: str
     version: str
+    alternative: str | None = None
+
+    def facts(self) -> dict[str, str]:
+        """Return the names."""
+        return {"project": self.project, "domain": self.domain, "version": self.version}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +57,14 @@ class Delivery:
     """What a delivery did.
 
     Attributes:
+        target: where it is registered.
         entities: every entity and what became of it.
         code_uri: where the code bundle is; None if there is none, or nothing had to be sent.
         schedules: those of the package.
         stopped: names of schedules that were active, and are not in the package.
     """
 
+    target: Target
     entities: tuple[RegisteredEntity, ...]
     code_uri: str | None
     schedules: tuple[DeliveredSchedule, ...] = ()
@@ -70,6 +82,7 @@ def target_of(artifact: Artifact, *, project: str | None, domain: str | None, ve
         VersionError: nobody names a version, or the domain takes only committed code and this is none.
     """
     manifest, own = artifact.manifest, artifact.entities[0].identifier
+    alternative = manifest.qualified if manifest is not None and not version else None
     version = version or (manifest.version if manifest is not None else own.version)
     if not version:
         raise VersionError(
@@ -80,6 +93,7 @@ def target_of(artifact: Artifact, *, project: str | None, domain: str | None, ve
         project=project or (manifest.project if manifest is not None else own.project) or "flytesnacks",
         domain=domain or (manifest.domain if manifest is not None else own.domain) or "development",
         version=version,
+        alternative=None if alternative == version else alternative,
     )
     if manifest is not None and target.domain in manifest.require_clean:
         _refuse_uncommitted(target.domain, committed=manifest.committed, uncommitted=manifest.uncommitted)
@@ -115,9 +129,15 @@ def deliver(
         RegistrationError: the backend refuses an entity.
         ConfigError: the backend has no such project or domain.
     """
-    entities = preview(artifact, target)
-    delivery = _deliver_entities(client, artifact, target, call)
-    delivered = deliver_schedules(client, entities, call, activates=activates)
+    preview(artifact, target)
+    try:
+        delivery = _deliver_entities(client, artifact, target, call)
+    except VersionTakenError:
+        if target.alternative is None:
+            raise
+        target = replace(target, version=target.alternative, alternative=None)
+        delivery = _deliver_entities(client, artifact, target, call)
+    delivered = deliver_schedules(client, preview(artifact, target), call, activates=activates)
     return replace(delivery, schedules=delivered.schedules, stopped=delivered.stopped)
 
 
@@ -128,7 +148,7 @@ def _deliver_entities(client: FlyteClient, artifact: Artifact, target: Target, c
             RegisteredEntity(kind=each.kind, name=each.identifier.name, creation=Creation.UNCHANGED)
             for each in entities
         ]
-        return Delivery(entities=tuple(unchanged), code_uri=None)
+        return Delivery(target=target, entities=tuple(unchanged), code_uri=None)
     problem = misplaced(client, target.project, target.domain, setting="--{} ")
     if problem is not None:
         raise problem
@@ -144,7 +164,7 @@ def _deliver_entities(client: FlyteClient, artifact: Artifact, target: Target, c
         raise VersionTakenError(
             error.message, hint="deliver it as another version with --version, or have the package made anew."
         ) from error
-    return Delivery(entities=registration.entities, code_uri=code_uri)
+    return Delivery(target=target, entities=registration.entities, code_uri=code_uri)
 
 
 def _filled(artifact: Artifact, target: Target, code_uri: str | None) -> tuple[SerializedEntity, ...]:

@@ -268,6 +268,7 @@ def _manifest(name: str, workflow: WorkflowConfig, version: Version, made_with: 
     return Manifest(
         workflow=name,
         version=version.text,
+        qualified=version.qualified,
         reason=version.reason,
         project=workflow.project,
         domain=workflow.domain,

@@ -47,6 +47,7 @@ ENTITIES = (
 MANIFEST = Manifest(
     workflow="m.w",
     version="v1",
+    qualified="v1-0123",
     reason="given",
     project="p",
     domain="d",
