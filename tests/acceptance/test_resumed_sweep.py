@@ -114,6 +114,7 @@ def test_twenty_jobs_survive_the_death_of_backend_and_launcher(home, project, tm
     interrupted = [x for x in values_in(tmp_path / "began") if x >= 8]
 
     os.kill(running.pid, signal.SIGKILL)
+    away = next(line for line in first.stdout if "is away" in line)
     first.kill()
     first.communicate()
     wait_for(lambda: not home.is_locked())
@@ -129,6 +130,7 @@ def test_twenty_jobs_survive_the_death_of_backend_and_launcher(home, project, tm
         check=False,
     )
 
+    assert away == "the embedded backend is away; waiting for it for 120 s: `hydraflyte up` brings it back\n"
     assert again.returncode == 0, again.stdout + again.stderr
     rows = json.loads((project / "resumed" / "results.json").read_text())
     assert [row["outputs"]["o0"] for row in rows] == [x * x for x in range(20)]

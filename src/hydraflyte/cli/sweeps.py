@@ -117,7 +117,7 @@ def run_attach(options: argparse.Namespace) -> int:
         sweep = _find(client, options)
         if not options.json and not all(each.has_ended for each in sweep.currents().values()):
             print(f"sweep {sweep.sweep_id}: {_phases_text(sweep.phases())}", flush=True)
-        for outcome in follow(client, sweep):
+        for outcome in follow(client, sweep, lambda line: print(line, file=sys.stderr, flush=True)):
             if not options.json:
                 error = "" if outcome.error is None else f": {outcome.error.message.splitlines()[0]}"
                 print(f"job {outcome.number} {outcome.phase}{error}", flush=True)

@@ -68,6 +68,10 @@ class Followed(Protocol):
         """An execution that has not ended is in another phase."""
         ...
 
+    def answered(self) -> None:
+        """The backend has answered."""
+        ...
+
     def conclude(self, flight: Flight, execution: execution_pb2.Execution) -> bool:
         """An execution has ended. Returns False to be told again."""
         ...
@@ -127,6 +131,7 @@ class Crowd:
             names = ";".join(flight.submission.execution.name for flight in asked)
             filters = f"value_in(phase,{phases})+value_in(name,{names})"
             yield from self.client.list_executions(ExecutionQuery(place.project, place.domain, filters))
+            self.followed.answered()
             for flight in asked:
                 flight.unreachable_since = None
             if self.leave.wait(_REQUEST_EVERY_S):

@@ -25,6 +25,7 @@ from hydraflyte.errors import (
     ExecutionFailedError,
     HydraFlyteError,
 )
+from hydraflyte.launcher.absence import Absence
 from hydraflyte.launcher.crowd import TERMINAL, Crowd, Flight, Pace
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.remote import FlyteClient
@@ -68,10 +69,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
-    """Whom to tell while jobs are under way; called from several threads."""
+    """Whom to tell while jobs are under way; called from several threads.
+
+    Attributes:
+        line: is given what else the user should know.
+    """
 
     submitted: Callable[[Submission], None]
     phase_changed: Callable[[int, str], None]
+    line: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ class Sweep:
         source_root: where the user's code is, for tracebacks.
         window: most jobs in flight; None for all.
         stop_cause: why no further job is started; empty if they are.
+        patience_s: how long the backend may be away before its jobs are given up on.
     """
 
     client: FlyteClient
@@ -96,11 +103,18 @@ class Sweep:
     source_root: Path
     window: int | None = None
     stop_cause: str = ""
+    patience_s: float = _PATIENCE_S
+    absence: Absence = field(init=False)
     _leave: Event = field(default_factory=Event)
     _results: queue.SimpleQueue[Outcome | Interruption | BaseException] = field(default_factory=queue.SimpleQueue)
     _flights: queue.SimpleQueue[Flight | None] = field(default_factory=queue.SimpleQueue)
     _submissions: dict[int, Submission] = field(default_factory=dict)
     _pace: Pace = field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        """Have the watcher told of a backend that is away."""
+        endpoint = self.client.endpoint
+        self.absence = Absence(endpoint=endpoint, patience_s=self.patience_s, tell=self.watcher.line)
 
     def submit_all(self, numbers: Iterable[int]) -> Iterator[Submission | Outcome]:
         """Start every job and yield what became of each, in order; for those who do not wait."""
@@ -199,12 +213,17 @@ class Sweep:
                     hint="hydra.launcher.resume=last runs what has not succeeded.",
                 )
             try:
-                return self.start(number)
-            except BackendUnavailableError:
-                given_up_at = given_up_at or time.monotonic() + _PATIENCE_S
-                if time.monotonic() > given_up_at:
-                    raise
-                self._leave.wait(_LONGEST_PAUSE_S)
+                submission = self.start(number)
+            except BackendUnavailableError as error:
+                now = time.monotonic()
+                self.absence.goes_on(now)
+                given_up_at = now + self.patience_s if given_up_at is None else given_up_at
+                if now >= given_up_at:
+                    raise self.absence.given_up(f"Job {number} was not submitted", error) from error
+                self._leave.wait(min(_LONGEST_PAUSE_S, given_up_at - now))
+            else:
+                self.absence.is_over()
+                return submission
 
     def _launch(self, number: int) -> None:
         def start() -> None:
@@ -239,6 +258,7 @@ class Sweep:
         except HydraFlyteError as error:
             return self.conclude_unreachable(flight, error)
         flight.unreachable_since = None
+        self.answered()
         phase = Phase.Phase.Name(execution.closure.phase)
         if phase != flight.phase:
             flight.phase, flight.pause_s = phase, 0.0
@@ -247,6 +267,10 @@ class Sweep:
             return self.conclude(flight, execution)
         self._pause(flight, asked_at, grows=time.monotonic() - asked_at < _HELD_S)
         return False
+
+    def answered(self) -> None:
+        """Take note that the backend is there."""
+        self.absence.is_over()
 
     def phase_changed(self, flight: Flight, phase: str) -> None:
         """Tell of the phase of an execution under way."""
@@ -265,10 +289,13 @@ class Sweep:
         """Give up on an execution if the backend refuses, or has been away for too long."""
         now = time.monotonic()
         flight.unreachable_since = flight.unreachable_since or now
-        if isinstance(error, BackendUnavailableError) and now - flight.unreachable_since <= _PATIENCE_S:
-            self._pause(flight, now, grows=True)
-            return False
         submission = flight.submission
+        if isinstance(error, BackendUnavailableError):
+            self.absence.goes_on(now)
+            if now - flight.unreachable_since < self.patience_s:
+                self._pause(flight, now, grows=True)
+                return False
+            error = self.absence.given_up(f"How job {submission.number} has ended is not known", error)
         self._report(Outcome(number=submission.number, phase=flight.phase, link=submission.link, error=error))
         return True
 

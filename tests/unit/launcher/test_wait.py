@@ -153,6 +153,24 @@ def test_a_backend_that_is_away_for_a_while_is_waited_for() -> None:
     assert outcomes[0].phase == "SUCCEEDED"
 
 
+@pytest.mark.parametrize("count", [2, 60])
+def test_a_backend_that_stays_away_is_told_of_once_and_its_jobs_are_given_up_on(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydraflyte.launcher.absence._QUIET_S", 0.1)
+    lines: list[str] = []
+    client = ScriptedFlyteClient(default_script=(Phase.RUNNING, AWAY))
+    sweep = sweep_on(client, Seen())
+    watcher = replace(sweep.watcher, line=lines.append)
+
+    outcomes = run(replace(sweep, watcher=watcher, patience_s=0.5), range(count))
+
+    assert lines == ["the backend at scripted:1 is away; waiting for it for 0 s"]
+    assert len(outcomes) == count
+    assert outcomes[1].error is not None
+    assert outcomes[1].error.message == "How job 1 has ended is not known: the backend at scripted:1 was away for 0 s."
+
+
 def test_more_jobs_than_pollers_all_come_to_their_end() -> None:
     client = ScriptedFlyteClient(default_script=(Phase.RUNNING, Phase.SUCCEEDED))
 

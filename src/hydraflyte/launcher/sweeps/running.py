@@ -84,7 +84,7 @@ class _Run:
         sweep = Sweep(
             client=self.client,
             start=self._start,
-            watcher=Watcher(submitted=report.submitted, phase_changed=report.phase_changed),
+            watcher=Watcher(submitted=report.submitted, phase_changed=report.phase_changed, line=report.line),
             window=settings.max_concurrency,
             source_root=self.prepared.source.source_root,
             stop_cause=self._session.stop_cause,
@@ -102,6 +102,9 @@ class _Run:
             self._leave(sweep)
         report.summary(self.client.endpoint, self._session.sweep_id)
         self._write_results()
+        farewell = sweep.absence.farewell(self._session.sweep_id)
+        if farewell is not None:
+            report.line(farewell)
         return [self._returns[job.number] for job in self.prepared.jobs]
 
     def _begun(self) -> Iterator[int]:
