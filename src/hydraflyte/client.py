@@ -237,17 +237,23 @@ class Client:
             raise self._failure(ended)
         return self._execution(identifier)
 
-    def results(self, execution: Execution | str) -> dict[str, Any]:  # Any: the workflow's own values
+    def results(
+        self, execution: Execution | str, *, timeout_s: float | None = None
+    ) -> dict[str, Any]:  # Any: the workflow's own values
         """Return the outputs by name, of an execution that has succeeded; waits for it.
 
         Configs are ``DictConfig``s, and what has a schema comes as the class that flytekit makes of it.
 
+        Args:
+            timeout_s: longest time to wait; None means as long as it takes, 0 asks once.
+
         Raises:
             ExecutionFailedError: it did not succeed.
+            StillRunningError: it has not ended in time, and goes on.
             ExecutionError: an output cannot be read on this machine.
         """
         identifier = self._identifier(execution)
-        self.wait(execution)
+        self.wait(execution, timeout_s=timeout_s)
         launched = self._get(identifier).spec.launch_plan
         plan = self._flyte.fetch(launched)
         assert isinstance(plan, launch_plan_pb2.LaunchPlan), "an execution's launch plan is never deleted"

@@ -38,15 +38,20 @@ def lines_until(process, text):
 
 
 def test_lines_are_shown_as_they_are_written_through_all_attempts_until_the_end(flyte_backend, begin, tmp_path):
-    process = following(flyte_backend, begin(tmp_path))
+    name = begin(tmp_path)
+    process = following(flyte_backend, name)
 
     first = lines_until(process, "attempt 0 begins")
+    command = [sys.executable, "-m", "hydraflyte", "executions", "list", "--json", "--home", flyte_backend.home]
+    listed = {facts["name"]: facts for facts in json.loads(subprocess.check_output(command))}
     (tmp_path / "go-0").touch()
     second = lines_until(process, "attempt 1 begins")
     (tmp_path / "go-1").touch()
     rest, errors = process.communicate(timeout=60)
 
     assert first == ["==> n0 attempt 0 stdout <==", "attempt 0 begins"]
+    assert listed[name]["phase"] == "RUNNING"
+    assert listed[name]["duration_s"] > 0  # so far
     assert "==> n0 attempt 0 stderr <==" in second
     assert "attempt 0 goes on" in second
     assert second[-2:] == ["==> n0 attempt 1 stdout <==", "attempt 1 begins"]

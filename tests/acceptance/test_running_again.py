@@ -44,11 +44,13 @@ def test_relaunch_runs_all_again_and_recover_what_did_not_end_well(run, remote, 
     failed = hydraflyte("executions", "recover", original.id.name, "--wait")
     (folder / recovered_flows.FIXED).touch()
 
+    at_once = json.loads(hydraflyte("executions", "relaunch", original.id.name, "--json").stdout)
     recovered = json.loads(hydraflyte("executions", "recover", original.id.name, "--wait", "--json").stdout)
     relaunched = hydraflyte("executions", "relaunch", original.id.name, "--wait")
 
     assert failed.returncode == 1
     assert "first is broken" in failed.stdout
+    assert at_once["phase"] in ("QUEUED", "RUNNING", "SUCCEEDED")
     assert (recovered["phase"], recovered["reference"]) == ("SUCCEEDED", original.id.name)
     execution = remote.fetch_execution(name=recovered["name"])
     assert execution.spec.metadata.mode == ExecutionMetadata.RECOVERED

@@ -141,6 +141,8 @@ def test_waiting_can_end_before_the_execution_does(client: Client) -> None:
 
     with pytest.raises(StillRunningError, match=r"has not ended within 0\.2 s"):
         client.wait(execution, timeout_s=0.2)
+    with pytest.raises(StillRunningError, match=r"has not ended within 0 s"):
+        client.results(execution, timeout_s=0)
 
     where = identifier_pb2.WorkflowExecutionIdentifier(
         project=execution.project, domain=execution.domain, name=execution.name
@@ -156,6 +158,7 @@ def test_waiting_can_end_before_the_execution_does(client: Client) -> None:
         ({"launch_plan": "program.sreve"}, NotRegisteredError, "did you mean program.serve?"),
         ({"launch_plan": "serve"}, NotRegisteredError, "did you mean program.serve?"),
         ({"version": "v-serv"}, NotRegisteredError, "did you mean v-serve?"),
+        ({"version": "77"}, NotRegisteredError, "its newest: v-serve."),
         ({"inputs": {"dta": "a"}}, InputsError, "did you mean 'data'?"),
         ({"inputs": {}}, InputsError, "needs a value for data"),
         (
@@ -164,6 +167,8 @@ def test_waiting_can_end_before_the_execution_does(client: Client) -> None:
             "data must be str, got 3 (int)\nhint: give each input a value of the type",
         ),
         ({"overrides": ["model.lrr=1"]}, InputsError, "did you mean model.lr?"),
+        ({"overrides": ["+cfg.model.lr=1"]}, InputsError, "cfg is the config itself\nhint: write +model.lr=1."),
+        ({"overrides": ["cfg={model: 1}"]}, InputsError, "hint: override its keys, such as model=…."),
     ],
 )
 def test_what_does_not_fit_is_an_error_of_its_own_kind(

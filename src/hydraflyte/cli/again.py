@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hydraflyte.cli.clients import client_of
-from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, tasks_of
+from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, phase_of, tasks_of
 from hydraflyte.cli.options import print_json, running_backend
 from hydraflyte.errors import ExecutionError, ExecutionFailedError
 
@@ -108,10 +108,11 @@ def _tell(flyte: GrpcFlyteClient, options: argparse.Namespace, name: str) -> int
             Client(flyte, project=options.project, domain=options.domain).wait(name)
     identifier = identifier_of(options)
     identifier.name = name
-    closure = flyte.get_execution(identifier, patience_s=0).closure
+    execution = flyte.get_execution(identifier, patience_s=0)
+    closure = execution.closure
     facts = {
         "name": name,
-        "phase": WorkflowExecution.Phase.Name(closure.phase),
+        "phase": phase_of(execution),
         "reference": options.name,
         "error": closure.error.message,
         "console_url": execution_link(flyte.endpoint.console_url, identifier),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hydraflyte.cli import again
 from hydraflyte.cli.clients import add_endpoint
 from hydraflyte.cli.logs import Follower, Stream, copy_log, log_text
-from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, tasks_of
+from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, phase_of, tasks_of
 from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, print_table, running_backend
 from hydraflyte.errors import ExecutionError
 from hydraflyte.home import RunningBackend
@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that
 
 _NOTES = "hydraflyte.org/"
 """What annotations begin with that a launch has made."""
+_ENDED = frozenset({"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "SKIPPED", "RECOVERED"})
+"""Phases of executions and nodes of which nothing more is to come."""
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -186,16 +188,14 @@ def _data(admin: AdminServiceStub, execution: Execution) -> tuple[dict[str, Any]
 
 
 def _execution_facts(execution: Execution) -> dict[str, Any]:
-    from flyteidl.core.execution_pb2 import WorkflowExecution
-
     closure = execution.closure
     return {
         "name": execution.id.name,
-        "phase": WorkflowExecution.Phase.Name(closure.phase),
+        "phase": phase_of(execution),
         "workflow": closure.workflow_id.name,
         "version": closure.workflow_id.version,
         "started_at": _text(closure.started_at.ToDatetime(timezone.utc)) if closure.HasField("started_at") else "",
-        "duration_s": _seconds(closure.duration.ToTimedelta()),
+        "duration_s": _duration_s(closure, phase_of(execution)),
         "error": closure.error.message if closure.HasField("error") else "",
     }
 
@@ -211,10 +211,11 @@ def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:
     from flyteidl.core.execution_pb2 import NodeExecution as CoreNode
     from flyteidl.core.execution_pb2 import TaskExecution as CoreTask
 
+    phase = CoreNode.Phase.Name(node.closure.phase)
     return {
         "node": node.id.node_id,
-        "phase": CoreNode.Phase.Name(node.closure.phase),
-        "duration_s": _seconds(node.closure.duration.ToTimedelta()),
+        "phase": phase,
+        "duration_s": _duration_s(node.closure, phase),
         "error": node.closure.error.message if node.closure.HasField("error") else "",
         "cache_status": CatalogCacheStatus.Name(node.closure.task_node_metadata.cache_status),
         "attempts": [
@@ -237,7 +238,7 @@ def _page(running: RunningBackend, execution: Execution) -> str:
 
 def _print_execution(facts: dict[str, Any]) -> None:
     for key in ("name", "phase", "workflow", "version", "started_at", "duration_s", "console_url"):
-        print(f"{key:<12} {facts[key]}")
+        print(f"{key:<12} {_told(facts[key])}")
     for key, value in facts["provenance"].items():
         print(f"{'provenance':<12} {key} = {value}")
     for side in ("inputs", "outputs"):
@@ -246,7 +247,7 @@ def _print_execution(facts: dict[str, Any]) -> None:
     for node in facts["nodes"]:
         tasks = sorted({attempt["task"] for attempt in node["attempts"]})
         attempts = f"{len(node['attempts'])} attempt(s) of {', '.join(tasks)}" if tasks else ""
-        print(f"  {node['node']:<20} {node['phase']:<10} {node['duration_s']:>8} s  {attempts}".rstrip())
+        print(f"  {node['node']:<20} {node['phase']:<10} {_told(node['duration_s']):>8} s  {attempts}".rstrip())
         for attempt in node["attempts"]:
             if attempt["waits"]:
                 print(f"    attempt {attempt['attempt']} {attempt['waits']}")
@@ -258,5 +259,16 @@ def _text(instant: datetime) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _seconds(span: timedelta) -> float:
-    return round(span.total_seconds(), 3)
+def _duration_s(closure: Any, phase: str) -> float | None:  # Any: of an execution or a node
+    """Return how long it took, or has taken so far; None if it has not begun."""
+    if phase in _ENDED:
+        span = closure.duration.ToTimedelta()
+    elif closure.HasField("started_at"):
+        span = datetime.now(timezone.utc) - closure.started_at.ToDatetime(timezone.utc)
+    else:
+        return None
+    return float(round(span.total_seconds(), 3))
+
+
+def _told(value: object) -> object:
+    return "-" if value is None else value

@@ -29,6 +29,14 @@ def get_execution(admin: AdminServiceStub, identifier: WorkflowExecutionIdentifi
     return found
 
 
+def phase_of(execution: Execution) -> str:
+    """Return the phase by its name. One that nothing has begun to run yet is queued."""
+    from flyteidl.core.execution_pb2 import WorkflowExecution
+
+    phase = execution.closure.phase
+    return WorkflowExecution.Phase.Name(phase if phase != WorkflowExecution.UNDEFINED else WorkflowExecution.QUEUED)
+
+
 def nodes_of(admin: AdminServiceStub, execution: Execution, parent: str = "") -> Iterator[NodeExecution]:
     """Yield the node executions, each followed by its children; start and end nodes left out."""
     from flyteidl.admin.node_execution_pb2 import NodeExecutionListRequest

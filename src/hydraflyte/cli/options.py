@@ -53,7 +53,7 @@ def print_json(value: object) -> None:
 
 def print_table(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
     """Print the rows under their headings, in columns as wide as they need."""
-    lines = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
+    lines = [columns, *(tuple("-" if row[column] is None else str(row[column]) for column in columns) for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

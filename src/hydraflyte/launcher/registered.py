@@ -7,6 +7,7 @@ Sends nothing and changes nothing.
 from __future__ import annotations
 
 import datetime
+import itertools
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,8 @@ from hydraflyte.launcher.remote import FlyteClient, LaunchPlanPlace
 LATEST = "latest"
 """Stands for the version that was registered last."""
 _GIVEN_BY_THE_LAUNCH_PLAN = None
+_MOST_VERSIONS = 100
+_NEWEST_NAMED = 5
 _SIMPLE: Mapping[int, type[Any]] = {
     types_pb2.INTEGER: int,
     types_pb2.FLOAT: float,
@@ -60,11 +63,14 @@ def require_version(client: FlyteClient, place: LaunchPlanPlace, version: str | 
     if found is not None:
         return found
     where = f"{place.project}/{place.domain}"
-    versions = tuple(plan.id.version for _, plan in zip(range(100), client.launch_plans(place), strict=False))
+    plans = itertools.islice(client.launch_plans(place), _MOST_VERSIONS)
+    versions = tuple(plan.id.version for plan in plans if not is_derived(plan))
     if versions:
-        meant = nearest(str(version), versions) or versions[0]
+        meant = nearest(str(version), versions)
+        newest = ", ".join(versions[:_NEWEST_NAMED])
         raise NotRegisteredError(
-            f"The launch plan {place.name} has no version {version} in {where}.", hint=f"did you mean {meant}?"
+            f"The launch plan {place.name} has no version {version} in {where}.",
+            hint=f"did you mean {meant}?" if meant else f"its newest: {newest}.",
         )
     names = tuple({plan.id.name for plan in client.launch_plans(LaunchPlanPlace(place.project, place.domain))})
     near = nearest(place.name, names) or next((name for name in names if name.endswith(f".{place.name}")), None)

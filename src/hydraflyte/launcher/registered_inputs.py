@@ -82,6 +82,8 @@ def _overridden(
             flags={"allow_objects": True},
         )
         config = _with_places(config, open_parameters)
+    if whole is not None and whole not in config:
+        _refuse_its_name(config, whole, overrides)
     config = apply_overrides(config, overrides)
     touched = {_first_key(override) for override in overrides}
     decided = [
@@ -137,6 +139,23 @@ def _python(literal: literals_pb2.Literal, annotation: Any) -> Any:  # Any: an a
 
 def _first_key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition(".")[0]
+
+
+def _refuse_its_name(config: DictConfig, whole: str, overrides: Sequence[str]) -> None:
+    """Check that no override names the input that the config is: keys are those within it."""
+    for override in overrides:
+        key, _, value = override.partition("=")
+        sign = key[: len(key) - len(key.lstrip("+~"))]
+        name, _, rest = key.lstrip("+~").partition(".")
+        if name != whole:
+            continue
+        assignment = f"={value}" if value else ""
+        raise InputsError(
+            f"The override {override} does not fit: {whole} is the config itself",
+            hint=f"write {sign}{rest}{assignment}."
+            if rest
+            else f"override its keys, such as {next(map(str, config), 'key')}=….",
+        )
 
 
 def _refuse_unknown(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:

@@ -169,7 +169,7 @@ def _read(execution: execution_pb2.Execution) -> FoundExecution:
         version=spec.launch_plan.version,
         workflow=spec.launch_plan.name,
         created_at=closure.created_at.ToDatetime(timezone.utc),
-        duration=closure.duration.ToTimedelta() if closure.HasField("duration") else None,
+        duration=closure.duration.ToTimedelta() if closure.phase in TERMINAL else None,
         error=_error_of(closure),
     )
 
