@@ -166,10 +166,11 @@ def test_registering_only_starts_nothing(program: Path) -> None:
     assert result.returncode == 0
 
 
-def test_a_dry_run_shows_the_plan_and_touches_nothing(program: Path) -> None:
+def test_a_dry_run_shows_the_plan_and_touches_nothing(program: Path, flyte_backend: RunningBackend) -> None:
     result = run_program(program, "-m", "+x=1,3", "hydra.launcher.dry_run=true")
 
     assert "dry run: nothing is built, sent or started" in result.stdout
+    assert f"endpoint: the embedded backend, at {flyte_backend.http_url}\n" in result.stdout
     entities = "task program.square", "workflow program.squares", "launch plan program.squares"
     assert "entities: 3\n  {}\n  {}\n  {}\n".format(*entities) in result.stdout
     assert "program.py" in result.stdout

@@ -24,6 +24,7 @@ from hydraflyte.home import RunningBackend
 
 pytestmark = pytest.mark.usefixtures("flyte_backend")
 
+LOCAL = "hydra.launcher.execution_environment=local"
 LAST = "hydra.launcher.resume=last"
 
 COUNTING = """
@@ -144,6 +145,8 @@ def test_the_results_of_a_sweep_lie_beside_its_manifest(program: Path, here: Pat
     assert rows[1]["error"] == "ValueError: 2 is not wanted"
     assert asked == rows
     assert "job 1: ValueError: 2 is not wanted\n" in shown.stdout
+    assert "job 0 [+x=1] SUCCEEDED after " in launched.stdout
+    assert " s: {'accuracy': 1.0, 'loss': 0.5, 'note': 'ok'}\n" in launched.stdout
     assert rows[0]["link"].endswith(rows[0]["execution"])
     document = json.loads((folder / "results.json").read_text())
     assert document[0]["outputs"] == {"accuracy": 1.0, "loss": 0.5, "note": "ok"}
@@ -151,6 +154,22 @@ def test_the_results_of_a_sweep_lie_beside_its_manifest(program: Path, here: Pat
     manifest = json.loads((folder / "sweep.json").read_text())
     assert [job["executions"] for job in manifest["jobs"]] == [[row["execution"]] for row in rows]
     assert pyarrow.parquet.read_table(folder / "results.parquet")["outputs.loss"].to_pylist() == [0.5, None]
+
+
+def test_a_sweep_in_this_process_ends_with_the_same_table_and_files(program: Path, here: Path) -> None:
+    (here / "fail-2").touch()
+
+    launched = run_program(program, "-m", "+x=1,2", "hydra.sweep.dir=sweep", LOCAL)
+
+    assert re.search(r"^\|0 +\| \+x=1 +\| SUCCEEDED +\| [\d.]+ s +\| {'loss': 0.5, 'acc", launched.stdout, re.M), (
+        launched
+    )
+    assert "results in sweep/results.csv\n" in launched.stdout
+    with (program.parent / "sweep" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["phase"] for row in rows] == ["SUCCEEDED", "FAILED"]
+    assert [row["outputs.loss"] for row in rows] == ["0.5", ""]
+    assert rows[1]["error"].endswith("2 is not wanted")
 
 
 def test_resuming_runs_only_what_has_not_succeeded(program: Path, here: Path) -> None:
@@ -289,19 +308,28 @@ def test_a_sweep_that_does_not_exist_is_named(program: Path, here: Path) -> None
 
 
 def test_without_waiting_a_sweep_is_followed_and_read_from_another_terminal(program: Path, here: Path) -> None:
+    (here / "hold-1").touch()
     launched = run_program(program, "-m", "+x=1,2", "hydra.launcher.wait=false")
     sweep_id = sweep_id_in(launched.stdout)
     shutil.rmtree(program.parent)  # neither code nor manifest are needed, as on another machine
 
-    attached = sweeps("attach", sweep_id)
+    command = [sys.executable, "-m", "hydraflyte", "sweeps", "attach", sweep_id]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attached:
+        assert attached.stdout is not None
+        told = next(line for line in attached.stdout if line.startswith("job 0 [+x=1] found"))
+        (here / "hold-1").unlink()
+        told += attached.stdout.read()
     again = sweeps("attach", sweep_id)
     shown = sweeps_json("show", sweep_id)
     listed = sweeps_json("list")
     results = sweeps("results", sweep_id)
 
     assert f"follow it: hydraflyte sweeps attach {sweep_id}" in launched.stdout
-    assert attached.returncode == 0, attached.stderr
-    assert f"sweep {sweep_id}: 2 SUCCEEDED" in attached.stdout
+    assert attached.returncode == 0, told
+    assert re.search(
+        r"^job 0 \[\+x=1\] SUCCEEDED after [\d.]+ s: {'accuracy': 1.0, 'loss': 0.5, 'note': 'ok'}$", told, re.M
+    )
+    assert f"sweep {sweep_id}: 2 SUCCEEDED" in told
     assert again.stdout.count(f"sweep {sweep_id}: 2 SUCCEEDED") == 1
     assert re.search(r"^\|0 +\| \+x=1 +\| SUCCEEDED +\| [\d.]+ s +\| .*1\.0", again.stdout, re.M), again.stdout
     assert [(job["job"], job["overrides"], job["phase"]) for job in shown["jobs_list"]] == [

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hydraflyte.cli.clients import add_endpoint, client_of
 from hydraflyte.cli.options import Verbs, add_home, add_json, print_json, print_table
@@ -111,16 +111,11 @@ def run_show(options: argparse.Namespace) -> int:
 def run_attach(options: argparse.Namespace) -> int:
     """Follow a sweep until none of its jobs is under way; print each as it ends, and at last a launch's table."""
     from hydraflyte.launcher.records.found import find_sweep
-    from hydraflyte.launcher.sweeps.attaching import follow
 
     with client_of(options) as client:
         sweep = _find(client, options)
-        if not options.json and not all(each.has_ended for each in sweep.currents().values()):
-            print(f"sweep {sweep.sweep_id}: {_phases_text(sweep.phases())}", flush=True)
-        for outcome in follow(client, sweep, lambda line: print(line, file=sys.stderr, flush=True)):
-            if not options.json:
-                error = "" if outcome.error is None else f": {outcome.error.message.splitlines()[0]}"
-                print(f"job {outcome.number} {outcome.phase}{error}", flush=True)
+        if not all(each.has_ended for each in sweep.currents().values()):
+            _follow(client, sweep, sys.stderr if options.json else sys.stdout)
         sweep = find_sweep(client, sweep.place, sweep.sweep_id)
         if options.json:
             print_json(_sweep_facts(sweep))
@@ -197,6 +192,21 @@ def _find(client: GrpcFlyteClient, options: argparse.Namespace) -> FoundSweep:
     if sweep_id == "last":
         sweep_id = next(newest_sweeps(client, place), "last")
     return find_sweep(client, place, sweep_id)
+
+
+def _follow(client: GrpcFlyteClient, sweep: FoundSweep, stream: TextIO) -> None:
+    """Follow a sweep to its end, and tell of its jobs what a launch tells."""
+    from hydraflyte.launcher.report import SweepReport, one_output
+    from hydraflyte.launcher.sweeps.attaching import follow
+    from hydraflyte.launcher.wait import Watcher
+    from hydraflyte.transport.readable import readable_map
+
+    jobs = [(number, execution.overrides) for number, execution in sweep.currents().items()]
+    with SweepReport(jobs, stream=stream) as report:
+        report.line(f"sweep {sweep.sweep_id}: {_phases_text(sweep.phases())}")
+        watcher = Watcher(submitted=report.submitted, phase_changed=report.phase_changed, line=report.line)
+        for outcome in follow(client, sweep, watcher):
+            report.ended(outcome, None if outcome.outputs is None else one_output(readable_map(outcome.outputs)))
 
 
 def _print_end(client: GrpcFlyteClient, sweep: FoundSweep) -> None:

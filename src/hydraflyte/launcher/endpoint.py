@@ -109,6 +109,19 @@ def resolve_endpoint(
     return _from_address(setting, insecure, None, names)
 
 
+def endpoint_text(setting: str, insecure: bool | None, environ: Mapping[str, str]) -> str:
+    """Return in words what ``hydra.launcher.endpoint`` means; starts nothing.
+
+    Raises:
+        ConfigError: the file or address cannot be used.
+    """
+    if not means_embedded(setting, environ):
+        endpoint = resolve_endpoint(setting, insecure, environ)
+        return f"{endpoint.target} ({endpoint.origin})"
+    running = Home.resolve(None, environ).running()
+    return f"the embedded backend, {'which would be started' if running is None else f'at {running.http_url}'}"
+
+
 def _refuse_console(setting: str, environ: Mapping[str, str], names: SettingNames) -> None:
     """Check that an address is not that of the embedded backend's console, which is what a browser shows.
 

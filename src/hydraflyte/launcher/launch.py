@@ -23,7 +23,7 @@ from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.artifacts.making import make_package
 from hydraflyte.launcher.defaults import default_inputs
 from hydraflyte.launcher.discover import WorkflowSource, discover
-from hydraflyte.launcher.endpoint import means_embedded, resolve_endpoint
+from hydraflyte.launcher.endpoint import endpoint_text, means_embedded, resolve_endpoint
 from hydraflyte.launcher.execute import parameters_of
 from hydraflyte.launcher.files import FileSet
 from hydraflyte.launcher.handles import ExecutionHandle
@@ -104,8 +104,7 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
     jobs = compose_jobs(request)
     report = SweepReport([(job.number, job.overrides) for job in jobs], stream=sys.stdout)
     if settings.execution_environment is ExecutionEnvironment.local and settings.package is None:
-        make_sweep_dir(request)
-        return run_jobs_here(request, jobs)
+        return run_jobs_here(request, jobs, report)
     remove_flytekits_folders_at_exit()
     if settings.dry_run:
         return _plan_only(request, settings, jobs, report)
@@ -205,7 +204,7 @@ def _plan_only(
     settings_of_tasks = {number: settings_text(found) for number, found in task_settings_of(jobs, names).items()}
     report.plan(
         {
-            "endpoint": settings.endpoint,
+            "endpoint": endpoint_text(settings.endpoint, settings.insecure_wanted(), os.environ),
             "workflow": f"{source.workflow.name} in {workflow.project}/{workflow.domain}",
             "version": f"{version.text} ({version.reason})",
             "images": _image_facts(settings, source, files, is_embedded),

@@ -169,13 +169,12 @@ class SweepReport:
 
     def found(self, result: ResultRow) -> None:
         """Take up what the backend knows of a job that is not followed, without a line of its own."""
-        outputs = dict(result.outputs)
-        output = next(iter(outputs.values())) if len(outputs) == 1 else outputs
+        output = one_output(result.outputs)
         with self._lock:
             row = self._rows[result.number]
             row.phase, row.duration = result.phase, result.duration
             row.link, row.execution = result.link, result.execution
-            if outputs:
+            if result.outputs:
                 row.output, row.rounded_output = _shortened(output), _shortened(_rounded(output))
 
     def brief(self, outcome: Outcome) -> str | None:
@@ -185,11 +184,15 @@ class SweepReport:
         overrides = _bracketed(self._rows[outcome.number].overrides)
         return f"job {outcome.number} {overrides}{outcome.phase}: {last_line(outcome.error.message)}"
 
-    def summary(self, endpoint: Endpoint, sweep_id: str) -> None:
-        """Show the table of results, the links of the first executions, and where to look further."""
+    def results(self) -> None:
+        """Show the table of results."""
         for row in self._rows.values():
             row.started_at = None  # what still runs has no duration yet
         self._console.print(self._table(list(self._rows.items())))
+
+    def summary(self, endpoint: Endpoint, sweep_id: str) -> None:
+        """Show the table of results, the links of the first executions, and where to look further."""
+        self.results()
         linked = [(number, row) for number, row in self._rows.items() if row.link]
         for number, row in linked[:_MOST_LINKS]:
             self.line(f"job {number}  {row.link}")
@@ -283,6 +286,11 @@ class SweepReport:
             after = [Text(cell) for cell in (_elapsed(row), row.rounded_output, row.execution)]
             table.add_row(str(number), Text(row.overrides), phase, *after)
         return table
+
+
+def one_output(outputs: Mapping[str, object]) -> object:
+    """Return what is shown of a job's outputs: the value of the only one, else all by name."""
+    return next(iter(outputs.values())) if len(outputs) == 1 else dict(outputs) or None
 
 
 def _elapsed(row: _Row) -> str:

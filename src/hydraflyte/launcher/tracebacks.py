@@ -58,7 +58,11 @@ def last_line(text: str) -> str:
     wrapped = [line.removeprefix(_WRAPPED) for line in others if line.startswith(_WRAPPED)]
     if wrapped:
         return f"{first} {wrapped[-1]}"
-    return f"{first} {others[0].strip()}" if first.endswith(":") and others else first
+    for line in others:
+        if not first.endswith(":"):
+            break
+        first = f"{first} {line.strip()}".rstrip()
+    return first
 
 
 def _raised(lines: list[str]) -> list[str]:

@@ -153,6 +153,11 @@ _OF_A_TYPE = (
             "InstantiationException: Error in call to target 'Fraction': ValueError('a')",
         ),
         (
+            _TRACEBACK
+            + "ValueError: Encountered error while executing workflow 'w':\n  Error encountered:\n  2 is no\nor",
+            "ValueError: Encountered error while executing workflow 'w': Error encountered: 2 is no",
+        ),
+        (
             _TRACEBACK + _OF_A_TYPE,
             "TypeTransformerFailedError: Failed to convert outputs of task 't.bad' at position 0. "
             "Expected value of type <class 'int'> but got 'text' of type <class 'str'>.",

@@ -5,7 +5,7 @@ What was submitted is on the backend: launch plan, inputs, labels and settings a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from flyteidl.admin import execution_pb2
@@ -20,17 +20,13 @@ from hydraflyte.launcher.wait import Outcome, Sweep, Watcher
 _PATIENCE_S = 0.0
 
 
-def follow(client: FlyteClient, sweep: FoundSweep, tell: Callable[[str], None]) -> Iterator[Outcome]:
-    """Yield the outcome of each job that has not ended yet, as soon as it has.
-
-    Args:
-        tell: is given what else the user should know: that the backend is away.
-    """
+def follow(client: FlyteClient, sweep: FoundSweep, watcher: Watcher) -> Iterator[Outcome]:
+    """Yield the outcome of each job that has not ended yet, as soon as it has."""
     running = {number: execution for number, execution in sweep.currents().items() if not execution.has_ended}
     following = Sweep(
         client=client,
         start=lambda number: _submission(client, number, running[number]),
-        watcher=Watcher(submitted=lambda submission: None, phase_changed=lambda number, phase: None, line=tell),
+        watcher=watcher,
         source_root=Path.cwd(),
     )
     for step in following.run_all(running, len(running)) if running else ():

@@ -30,6 +30,7 @@ from hydraflyte.launcher.records.results import ResultRow, write_results
 from hydraflyte.launcher.records.session import SweepSession
 from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
+from hydraflyte.launcher.report import one_output
 from hydraflyte.launcher.sweeps.interrupts import INTERRUPTED_STATUS, Choice, Interrupts
 from hydraflyte.launcher.sweeps.objectives import objective_of
 from hydraflyte.launcher.sweeps.planning import PlannedJob, plan_jobs
@@ -169,6 +170,7 @@ class _Run:
             return ExecutionHandle(id=name, url=step.link, reason="wait=false", sweep=self._session.sweep_id)
         report, interface = self.prepared.report, self.prepared.interface
         if step.error is None and step.outputs is not None:
+            shown = one_output(readable_map(step.outputs))
             try:
                 value = from_literals(step.outputs, interface)
                 result = objective_of(self.prepared.settings.objectives(), value, interface.outputs)
@@ -176,7 +178,7 @@ class _Run:
                 step = replace(step, error=error)
             else:
                 self._note(step)
-                report.ended(step, value)
+                report.ended(step, shown)
                 return result
         self._note(step)
         report.ended(step, None)
