@@ -20,6 +20,7 @@ from hydraflyte.backend.console.pages import Pages
 from hydraflyte.backend.console.sessions import Sessions
 from hydraflyte.backend.console.sweeps import SweepPages
 from hydraflyte.backend.console.transfer import Transfers
+from hydraflyte.backend.executor.attempts import log_path
 from hydraflyte.identifiers import ExecutionId
 from hydraflyte.labels import JOB, OVERRIDES, SWEEP, join_overrides
 
@@ -35,7 +36,9 @@ def console_app(plane, host):
     return build_app(
         HttpParts(
             transfers=Transfers(blobs=blobs, verify=lambda method, path, query: False),
-            logs=Logs(find=lambda attempt, stream: plane.home / "none", database=database, owner=owner),
+            logs=Logs(
+                find=lambda attempt, stream: log_path(plane.home, attempt, stream), database=database, owner=owner
+            ),
             pages=Pages(database=database, blobs=blobs, owner=owner, tokens=tokens, why_waiting=parts.why_waiting),
             sweeps=SweepPages(database=database, blobs=blobs, owner=owner),
             orders=Orders(orders=OrderedExecutions(parts), database=database, blobs=blobs, owner=owner, tokens=tokens),
@@ -423,6 +426,40 @@ def test_a_browser_says_where_a_form_comes_from(browser):
     assert headers["referrer-policy"] == "same-origin"  # with no-referrer it would say `Origin: null`
     assert "form-action 'self'" in headers["content-security-policy"]
     assert "script-src" not in headers["content-security-policy"]
+
+
+def test_no_page_has_the_key_in_its_address_since_decks_learn_where_they_were_linked(browser):
+    signed_in = browser.get(f"/console?text=a&key={console_key(TOKEN)}", follow_redirects=False)
+    browser.cookies.clear()
+    stranger = browser.get("/console?key=wrong", follow_redirects=False)
+
+    assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/console?text=a")
+    assert stranger.status_code == 401
+
+
+ENDLESS = "9" * 5_000  # more digits than Python reads
+LOGS = "/logs/flytesnacks/development"
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "status"),
+    [
+        ("POST", f"/notifications/{ENDLESS}/retry", 404),
+        ("POST", f"/notifications/{'9' * 20}/retry", 404),
+        ("GET", f"/notifications?limit={ENDLESS}", 400),
+        ("GET", f"{LOGS}/e/n0/{ENDLESS}/stdout", 404),
+        ("GET", f"{LOGS}/e/n0/0/token", 404),
+        ("GET", f"{LOGS}/e/%2e%2e/0/stdout", 404),
+        ("GET", f"{LOGS}/e/n0%00/0/stdout", 404),
+        ("GET", f"{LOGS}/{'e' * 5_000}/n0/0/stdout", 404),
+    ],
+)
+def test_an_address_that_nobody_prints_is_told_as_such(browser, verb, path, status):
+    answer = browser.request(verb, path)
+    browser.cookies.clear()
+    stranger = browser.request(verb, path)
+
+    assert (answer.status_code, stranger.status_code) == (status, 401)
 
 
 def multiply(plane, *, name, times):

@@ -64,10 +64,10 @@ class OwnerCheck:
 
     def refusal(self, request: Request) -> Response | None:
         """Return None if the request is the owner's, else what to answer instead of the page."""
+        if _same(request.query_params.get("key"), self._key):
+            return self._sign_in(request)  # also who is signed in: pages tell their addresses to decks they link to
         if self._token is None or self._knows_secret(request):
             return None
-        if _same(request.query_params.get("key"), self._key):
-            return self._sign_in(request)
         return PlainTextResponse(
             "This console is private to the user who runs the backend.\n"
             "Open the address that `hydraflyte status` prints; the browser then stays signed in.\n",

@@ -11,14 +11,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
 from hydraflyte.backend.console.guard import OwnerCheck
+from hydraflyte.backend.console.numbers import number_in
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.listing import find_execution, list_task_executions, of_execution
 from hydraflyte.backend.store.selection import Selection
+from hydraflyte.errors import HydraFlyteError
 from hydraflyte.identifiers import AttemptId, ExecutionId, NodeId
 
 FindLog = Callable[[AttemptId, str], Path]
-"""(attempt, stream name) -> where that stream is captured. Raises ValueError for a name that cannot be one."""
-
+"""(attempt, stream name) -> where that stream is captured. Raises HydraFlyteError for a name that cannot be one."""
 
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _PIECE_BYTES = 64 * 1024
@@ -57,14 +58,21 @@ class Logs:
             return refusal
         parts = request.path_params
         execution = ExecutionId(project=parts["project"], domain=parts["domain"], name=parts["execution"])
-        attempt = AttemptId(execution=execution, node=NodeId(parts["node"]), attempt=parts["attempt"])
+        number = number_in(parts["attempt"])
+        if number is None:
+            return _no_such_log()
+        attempt = AttemptId(execution=execution, node=NodeId(parts["node"]), attempt=number)
         try:
             path = self._find(attempt, parts["stream"])
-        except ValueError:
-            return PlainTextResponse("There is no such log.\n", status_code=404)
-        if not path.is_file():
-            return PlainTextResponse("Nothing was captured (yet).\n", status_code=404)
+            if not path.is_file():
+                return PlainTextResponse("Nothing was captured (yet).\n", status_code=404)
+        except (HydraFlyteError, OSError):  # no name of a file, or one that is too long for any
+            return _no_such_log()
         return FileResponse(path, media_type="text/plain; charset=utf-8", headers=_HEADERS)
+
+
+def _no_such_log() -> Response:
+    return PlainTextResponse("There is no such log.\n", status_code=404)
 
 
 def _log_uris(connection: sqlite3.Connection, execution: ExecutionId) -> list[str] | None:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hydraflyte.backend.console.guard import OwnerCheck
+from hydraflyte.backend.console.numbers import number_in
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.outbox import NotificationRow, list_notifications, try_again
 from hydraflyte.clock import Clock
@@ -34,10 +35,11 @@ class Outbox:
         refusal = self._owner.refusal(request)
         if refusal is not None:
             return refusal
-        limit = request.query_params.get("limit", "100")
-        if not (limit.isascii() and limit.isdigit() and 0 < int(limit) <= _MOST):
-            return JSONResponse({"error": f"limit is {limit!r}; it may be 1 to {_MOST}"}, status_code=400)
-        rows = await self._database.read(lambda connection: list_notifications(connection, int(limit)))
+        text = request.query_params.get("limit", "100")
+        limit = number_in(text)
+        if limit is None or not 0 < limit <= _MOST:
+            return JSONResponse({"error": f"limit is {text[:80]!r}; it may be 1 to {_MOST}"}, status_code=400)
+        rows = await self._database.read(lambda connection: list_notifications(connection, limit))
         return JSONResponse([_facts(row) for row in rows])
 
     async def retry(self, request: Request) -> Response:
@@ -45,9 +47,10 @@ class Outbox:
         refusal = self._owner.refusal(request)
         if refusal is not None:
             return refusal
-        number, now = request.path_params["number"], self._clock.now()
-        if not await self._database.write(lambda connection: try_again(connection, number, now)):
-            return JSONResponse({"error": f"no notification {number} waits to be delivered"}, status_code=404)
+        text, now = request.path_params["number"], self._clock.now()
+        number = number_in(text)
+        if number is None or not await self._database.write(lambda connection: try_again(connection, number, now)):
+            return JSONResponse({"error": f"no notification {text[:80]} waits to be delivered"}, status_code=404)
         self._changed()
         return JSONResponse({"number": number})
 

@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from hydraflyte.backend.console.chart import Point, as_number, draw
 from hydraflyte.backend.console.comparison import by_key, compare, flat, leaves
 from hydraflyte.backend.console.guard import OwnerCheck
+from hydraflyte.backend.console.numbers import number_in
 from hydraflyte.backend.console.rendering import TERMINAL, Context, execution_facts, instant_text, page
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -97,8 +98,7 @@ class _View:
         self.by = _BY_INPUTS if request.query_params.get("by") == _BY_INPUTS else ""
         self.y = request.query_params.get("y", "")
         self.x = request.query_params.get("x", "")
-        number = request.query_params.get("page", "")
-        self.number = max(1, int(number)) if number.isascii() and number.isdigit() and len(number) < 9 else 1
+        self.number = max(1, number_in(request.query_params.get("page", "")) or 1)
         self.is_last = True
 
     def read(self, connection: sqlite3.Connection) -> tuple[SweepRow | None, list[ExecutionRow]]:
