@@ -43,7 +43,7 @@ from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.registered import interface_of, require_version
 from hydraflyte.launcher.registered_inputs import inputs_of_registered
 from hydraflyte.launcher.remote import GrpcFlyteClient, LaunchPlanPlace
-from hydraflyte.launcher.tracebacks import last_line, readable_failure
+from hydraflyte.tracebacks import last_line, readable_failure
 
 if TYPE_CHECKING:
     from flytekit.remote import FlyteRemote

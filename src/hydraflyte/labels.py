@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flyteidl.core import literals_pb2
 
@@ -20,6 +20,8 @@ ROUND = "hydraflyte-round"
 """Label: 0 for a job's first execution, one more each time it is submitted anew."""
 VERSION = "hydraflyte-version"
 """Label: version of the launch plan."""
+NOTES = "hydraflyte.org/"
+"""What annotations begin with that a launch has made."""
 OVERRIDES = "hydraflyte.org/overrides"
 """Annotation: the job's overrides, as a shell would read them."""
 INPUTS = "hydraflyte.org/inputs-digest"
@@ -51,6 +53,11 @@ def split_overrides(text: str) -> tuple[str, ...]:
         return tuple(shlex.split(text))
     except ValueError:  # written by something else
         return (text,)
+
+
+def notes_of(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return what a launch has noted of its code and its call, by the names of the notes, in their order."""
+    return {key.removeprefix(NOTES): annotations[key] for key in sorted(annotations) if key.startswith(NOTES)}
 
 
 def digest_of(inputs: literals_pb2.LiteralMap) -> str:

@@ -15,14 +15,13 @@ from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, phase
 from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, print_table, running_backend
 from hydraflyte.errors import ExecutionError
 from hydraflyte.home import RunningBackend
+from hydraflyte.labels import notes_of
 
 if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that `--help` need not pay
     from flyteidl.admin.execution_pb2 import Execution
     from flyteidl.admin.node_execution_pb2 import NodeExecution
     from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
-_NOTES = "hydraflyte.org/"
-"""What annotations begin with that a launch has made."""
 _ENDED = frozenset({"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "SKIPPED", "RECOVERED"})
 """Phases of executions and nodes of which nothing more is to come."""
 
@@ -92,7 +91,7 @@ def run_show(options: argparse.Namespace) -> int:
         execution = get_execution(admin, identifier_of(options))
         facts: dict[str, Any] = _execution_facts(execution)
         facts["console_url"] = _page(running, execution)
-        facts["provenance"] = _provenance(execution)
+        facts["provenance"] = notes_of(execution.spec.annotations.values)
         facts["inputs"], facts["outputs"] = _data(admin, execution)
         facts["nodes"] = [_node_facts(admin, node) for node in nodes_of(admin, execution)]
     if options.json:
@@ -198,12 +197,6 @@ def _execution_facts(execution: Execution) -> dict[str, Any]:
         "duration_s": _duration_s(closure, phase_of(execution)),
         "error": closure.error.message if closure.HasField("error") else "",
     }
-
-
-def _provenance(execution: Execution) -> dict[str, str]:
-    """Return what a launch has noted of its code and its call, by the names of the notes."""
-    notes = sorted(execution.spec.annotations.values.items())
-    return {key.removeprefix(_NOTES): value for key, value in notes if key.startswith(_NOTES)}
 
 
 def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:

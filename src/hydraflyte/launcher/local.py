@@ -18,7 +18,7 @@ from hydraflyte.launcher.jobs import Job, LaunchRequest, configure_hydra_logging
 from hydraflyte.launcher.records.results import ResultRow, write_results
 from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.report import SweepReport
-from hydraflyte.launcher.tracebacks import last_line
+from hydraflyte.tracebacks import last_line
 
 _log = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.records.results import ResultRow
 from hydraflyte.launcher.redaction import shown_overrides
-from hydraflyte.launcher.tracebacks import last_line
 from hydraflyte.launcher.wait import NOT_STARTED, Outcome
+from hydraflyte.tracebacks import last_line
 
 _WIDTH_WITHOUT_TERMINAL = 120
 _LONGEST_OUTPUT = 60

@@ -29,7 +29,7 @@ from hydraflyte.launcher.absence import Absence
 from hydraflyte.launcher.crowd import TERMINAL, Crowd, Flight, Pace
 from hydraflyte.launcher.execute import Submission
 from hydraflyte.launcher.remote import FlyteClient
-from hydraflyte.launcher.tracebacks import last_line, readable_failure
+from hydraflyte.tracebacks import last_line, readable_failure
 
 Phase = core_execution_pb2.WorkflowExecution
 NOT_STARTED = "not started"

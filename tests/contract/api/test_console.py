@@ -117,7 +117,7 @@ def launch_plan(register):
 def job(plane, register, launch_plan):
     """Begin a job of a sweep; unless it is ``stuck`` it ends with the loss as its output."""
 
-    def begin(sweep, job_number, *overrides, name="", loss=0.0, x=3, stuck=False):
+    def begin(sweep, job_number, *overrides, name="", loss=0.0, x=3, stuck=False, notes=None):
         plane.executor.outputs["double"] = LiteralMap(literals={"o0": number(loss)})
         plane.executor.stuck = {"double"} if stuck else set()
         identifier = register.execution(
@@ -125,7 +125,7 @@ def job(plane, register, launch_plan):
             name,
             inputs={"x": Literal(scalar=Scalar(primitive=Primitive(integer=x)))},
             labels={"values": {SWEEP: sweep, JOB: str(job_number)}},
-            annotations={"values": {OVERRIDES: join_overrides(overrides)}},
+            annotations={"values": {OVERRIDES: join_overrides(overrides), **(notes or {})}},
         )
         if not stuck:
             plane.wait_until_ended(
@@ -200,7 +200,8 @@ def test_there_is_no_page_for_a_sweep_that_nobody_began(visit):
 
 
 def test_labels_and_overrides_are_text_whatever_is_in_them(visit, job):
-    name = job(HOSTILE, HOSTILE, f"{HOSTILE}={HOSTILE}", "same=1")
+    notes = {"hydraflyte.org/command": f"python train.py {HOSTILE}", "hydraflyte.org/user": "ada", "other": "not noted"}
+    name = job(HOSTILE, HOSTILE, f"{HOSTILE}={HOSTILE}", "same=1", notes=notes)
     job(HOSTILE, 1, "same=1")
 
     sweeps = visit("/console/sweeps")
@@ -211,6 +212,22 @@ def test_labels_and_overrides_are_text_whatever_is_in_them(visit, job):
         assert HOSTILE in " ".join(cell for row in page.rows for cell in row) or HOSTILE in page.links
         assert "script" not in page.elements
     assert HOSTILE in pages[1].rows[0]
+    noted = f"<dt>command</dt><dd>python train.py {HOSTILE}</dd>\n<dt>user</dt><dd>ada</dd>"
+    assert noted in html.unescape(pages[3].source)
+    assert "not noted" not in pages[3].source
+
+
+def test_a_job_that_failed_says_why_and_has_no_outputs(plane, visit, job):
+    job("k3", 0, "lr=0.1", name="good", loss=0.25)
+    plane.executor.failing.add("double")
+    job("k3", 1, "lr=0.2", name="bad")
+
+    page = visit(f"{SWEEPS}/k3")
+
+    assert page.rows[0] == ["job", "lr", "phase", "duration", "o0", "error", "execution"]
+    assert page.rows[1][4:] == ["0.25", "", "good"]
+    assert (page.rows[2][2], page.rows[2][4], page.rows[2][6]) == ("FAILED", "", "bad")
+    assert page.rows[2][5].startswith("it went wrong it went wrong")
 
 
 def test_ten_thousand_jobs_are_counted_and_shown_in_pages(plane, visit, job):

@@ -72,7 +72,9 @@ def flat(tree: Readable) -> dict[str, str]:
 
 
 def leaves(tree: Readable, key: str = "") -> Iterator[tuple[str, Readable]]:
-    """Give each value of nested mappings with its dotted key; a list is one value."""
+    """Give each value of nested mappings with its dotted key; a list is one value. A tree without keys has none."""
+    if not key and tree == {}:
+        return
     if not (isinstance(tree, Mapping) and tree):
         yield key, tree
         return

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from hydraflyte.backend.engine.phases import TERMINAL_EXECUTION_PHASES
 from hydraflyte.backend.store.listing import ExecutionRow
 from hydraflyte.identifiers import ExecutionId
-from hydraflyte.labels import JOB, OVERRIDES, SWEEP, split_overrides
+from hydraflyte.labels import JOB, NOTES, OVERRIDES, SWEEP, notes_of, split_overrides
 
 TERMINAL = frozenset(phase.name for phase in TERMINAL_EXECUTION_PHASES)
 """Names of the phases in which a page needs no refresh."""
@@ -50,6 +50,7 @@ def execution_address(execution: ExecutionId) -> str:
 def execution_facts(row: ExecutionRow) -> Context:
     """Return what pages show of an execution."""
     workflow, spec = Identifier.FromString(row.workflow), ExecutionSpec.FromString(row.spec)
+    annotations = spec.annotations.values
     return {
         "address": execution_address(row.id),
         "project": row.id.project,
@@ -63,7 +64,8 @@ def execution_facts(row: ExecutionRow) -> Context:
         "error": row.error.message if row.error else "",
         "sweep": spec.labels.values.get(SWEEP, ""),
         "job": spec.labels.values.get(JOB, ""),
-        "overrides": split_overrides(spec.annotations.values.get(OVERRIDES, "")),
+        "overrides": split_overrides(annotations.get(OVERRIDES, "")),
+        "provenance": {key: text for key, text in notes_of(annotations).items() if f"{NOTES}{key}" != OVERRIDES},
     }
 
 

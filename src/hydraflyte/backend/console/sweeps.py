@@ -24,6 +24,7 @@ from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.listing import ExecutionRow, list_executions
 from hydraflyte.backend.store.sweeps import SweepId, SweepRow, find_sweep, jobs_of, list_sweeps
+from hydraflyte.tracebacks import brief_failure
 from hydraflyte.transport.readable import readable_map
 
 _NEWEST = 50
@@ -71,6 +72,7 @@ class SweepPages:
             "comparison": comparison,
             "jobs": [{**job, "values": values} for job, values in zip(facts, comparison.rows, strict=True)],
             "refresh": _is_open(found) and view.by != _BY_INPUTS,
+            "errors": _errors(rows),
             **_output_facts(outputs),
         }
         context["chart"] = _chart(view, context)
@@ -117,6 +119,12 @@ class _View:
 
 def _is_open(sweep: SweepRow) -> bool:
     return any(phase not in TERMINAL for phase in sweep.phases)
+
+
+def _errors(rows: Sequence[ExecutionRow]) -> list[str]:
+    """Return why each job failed, in one line; nothing at all where none did."""
+    errors = [brief_failure(row.error.message) if row.error else "" for row in rows]
+    return errors if any(errors) else []
 
 
 def _output_facts(trees: Sequence[Mapping[str, Any]]) -> Context:  # Any: the users' own values

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 from flyteidl.admin import execution_pb2
 from flyteidl.core import identifier_pb2
@@ -19,7 +18,7 @@ from hydraflyte.config import nearest
 from hydraflyte.errors import SweepError
 from hydraflyte.launcher.crowd import TERMINAL, Phase
 from hydraflyte.launcher.remote import ExecutionQuery, FlyteClient
-from hydraflyte.launcher.tracebacks import last_line, readable_failure
+from hydraflyte.tracebacks import brief_failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +126,7 @@ def error_of(client: FlyteClient, found: FoundExecution) -> str:
     if not found.error:
         return ""
     execution = client.get_execution(found.id, patience_s=0.0)
-    return last_line(readable_failure(_error_of(execution.closure), Path.cwd()))
+    return brief_failure(_error_of(execution.closure))
 
 
 def newest_sweeps(client: FlyteClient, place: Place, *, workflow: str | None = None) -> Iterator[str]:

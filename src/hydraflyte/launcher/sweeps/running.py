@@ -34,8 +34,8 @@ from hydraflyte.launcher.report import one_output
 from hydraflyte.launcher.sweeps.interrupts import INTERRUPTED_STATUS, Choice, Interrupts
 from hydraflyte.launcher.sweeps.objectives import objective_of
 from hydraflyte.launcher.sweeps.planning import PlannedJob, plan_jobs
-from hydraflyte.launcher.tracebacks import last_line
 from hydraflyte.launcher.wait import NOT_STARTED, Interruption, Outcome, Sweep, Watcher
+from hydraflyte.tracebacks import last_line
 from hydraflyte.transport.readable import readable_map
 
 __all__ = ["run_jobs"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hydraflyte.launcher.tracebacks import last_line, readable_failure
+from hydraflyte.tracebacks import last_line, readable_failure
 
 FROM_FLYTEKIT = """Trace:
 

@@ -31,16 +31,17 @@ def readable_failure(message: str, source_root: Path) -> str:
         message: what the backend reports; a traceback inside it may be indented, and have text around it.
         source_root: where the user's code is on this machine; frames in unpacked copies of it point here.
     """
-    start = message.find(_HEAD)
-    if start < 0:
-        return message.strip()
-    block = message[message.rfind("\n", 0, start) + 1 :]
-    lines = textwrap.dedent(block.split("\nMessage:", 1)[0]).rstrip().splitlines()
+    lines = _unwrapped(message)
     kept = list(_without_framework(lines))
     frames = [frame["path"] for line in kept if (frame := _FRAME.match(line)) is not None]
     if all(_PYTHONS_OWN.search(path) for path in frames):
         kept = lines
     return "\n".join(_pointing_home(line, source_root) for line in kept)
+
+
+def brief_failure(message: str) -> str:
+    """Return in one line what the error message of an execution says."""
+    return last_line("\n".join(_unwrapped(message)))
 
 
 def last_line(text: str) -> str:
@@ -63,6 +64,15 @@ def last_line(text: str) -> str:
             break
         first = f"{first} {line.strip()}".rstrip()
     return first
+
+
+def _unwrapped(message: str) -> list[str]:
+    """Return the lines of the message from its traceback on, if it has one, without what flytekit puts around that."""
+    start = message.find(_HEAD)
+    if start < 0:
+        return message.strip().splitlines()
+    block = message[message.rfind("\n", 0, start) + 1 :]
+    return textwrap.dedent(block.split("\nMessage:", 1)[0]).rstrip().splitlines()
 
 
 def _raised(lines: list[str]) -> list[str]:
