@@ -28,6 +28,14 @@ _NO_BOMB_BYTES = 16 * 1024 * 1024
 _MOST_EXPANSION = 100
 """Code and protobufs shrink to a tenth at best; deflate can shrink zeros to a thousandth."""
 _LONGEST_NAME = 1024
+_LONGEST_HEADER = 8 * 1024
+"""An extended header holds a name and a few numbers. In Pythons without the fix of CVE-2024-6232 a long one of digits
+takes hours to be looked through."""
+_MOST_GLOBALS = 100
+"""tarfile copies the global values for each member; ``git archive`` writes one."""
+# tarfile calls itself for the header that follows an extended one: a chain of them is deeper than Python's stack.
+_UNREADABLE_TAR = (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError)
+_UNREADABLE = (*_UNREADABLE_TAR, EOFError, zlib.error, gzip.BadGzipFile)
 _T = TypeVar("_T")
 
 
@@ -57,8 +65,8 @@ class Member:
     is_directory: bool
     is_executable: bool
     link_target: str | None
-    _archive: tarfile.TarFile
-    _info: tarfile.TarInfo
+    _file: IO[bytes]
+    _begin: int
     _limits: Limits
 
     def content(self) -> bytes:
@@ -76,11 +84,10 @@ class Member:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content piece by piece; raises as :meth:`content` if the archive is cut off."""
-        reader = self._archive.extractfile(self._info)
-        assert reader is not None, "only of files"
         left = self.size_bytes
         while left:
-            chunk = _guarded(partial(reader.read, min(_CHUNK, left)))
+            self._file.seek(self._begin + self.size_bytes - left)
+            chunk = _guarded(partial(self._file.read, min(_CHUNK, left)))
             if not chunk:
                 raise _cut_off()
             left -= len(chunk)
@@ -108,7 +115,7 @@ def opened(path: Path, limits: Limits | None = None) -> Iterator[Iterator[Member
             _expanded(file, path, limits) if is_gzip else _as_it_is(file) as plain,
             _opened_tar(plain, path) as archive,
         ):
-            yield _members(archive, limits)
+            yield _members(archive, plain, limits)
 
 
 def write_archive(path: Path, members: Mapping[str, bytes | Path], *, compressed: bool) -> None:
@@ -167,7 +174,7 @@ class _Reader:
         return piece
 
 
-class _Guard:
+class _Headers:
     """A file that gives only so much at once: tarfile reads extended headers as long as they say they are."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -175,7 +182,7 @@ class _Guard:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= _CHUNK:
+        if not 0 <= size <= _LONGEST_HEADER:
             raise _not_a_package(f"a header in it claims {size} bytes")
         return self._file.read(size)
 
@@ -203,7 +210,7 @@ def _expanded(file: IO[bytes], path: Path, limits: Limits) -> Iterator[IO[bytes]
 def _opened_tar(file: IO[bytes], path: Path) -> tarfile.TarFile:
     try:
         return _tar(file)
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+    except _UNREADABLE_TAR as error:
         raise NoArchiveError(
             f"{path} is no tar file, or damaged at its very beginning.",
             hint="give another file, or copy this one again.",
@@ -211,10 +218,10 @@ def _opened_tar(file: IO[bytes], path: Path) -> tarfile.TarFile:
 
 
 def _tar(file: IO[bytes]) -> tarfile.TarFile:
-    return tarfile.open(fileobj=_Guard(file), mode="r:", errors="surrogateescape")  # type: ignore[call-overload,no-any-return]  # it needs only read, seek and tell
+    return tarfile.open(fileobj=_Headers(file), mode="r:", errors="surrogateescape")  # type: ignore[call-overload,no-any-return]  # it needs only read, seek and tell
 
 
-def _members(archive: tarfile.TarFile, limits: Limits) -> Iterator[Member]:
+def _members(archive: tarfile.TarFile, file: IO[bytes], limits: Limits) -> Iterator[Member]:
     seen: set[str] = set()
     size = 0
     while (info := _guarded(archive.next)) is not None:
@@ -226,6 +233,8 @@ def _members(archive: tarfile.TarFile, limits: Limits) -> Iterator[Member]:
         if name in seen:
             raise _not_a_package(f"{name!r} is in it twice")
         seen.add(name)
+        if len(archive.pax_headers) > _MOST_GLOBALS:
+            raise _not_a_package(f"it has more than {_MOST_GLOBALS} global values")
         size += max(info.size, 0)
         if len(seen) > limits.members:
             raise _not_a_package(f"it has more than {limits.members} members")
@@ -238,8 +247,8 @@ def _members(archive: tarfile.TarFile, limits: Limits) -> Iterator[Member]:
             is_directory=info.isdir(),
             is_executable=bool(info.mode & 0o100),
             link_target=info.linkname if info.issym() else None,
-            _archive=archive,
-            _info=info,
+            _file=file,
+            _begin=info.offset_data,
             _limits=limits,
         )
 
@@ -269,7 +278,7 @@ def _guarded(read: Callable[[], _T]) -> _T:
     """Return what ``read()`` returns; what tarfile and gzip raise about damage becomes one error."""
     try:
         return read()
-    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, OSError, ValueError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise _cut_off(error) from error
 
 

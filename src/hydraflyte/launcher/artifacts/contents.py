@@ -156,6 +156,8 @@ def _contents(path: Path, scratch: Path) -> dict[str, bytes | Path]:
         for member in members:
             if member.is_directory:
                 continue
+            if not member.name.isprintable():  # names are shown, and a terminal does what it reads
+                raise _unfit(path, f"it holds {member.name!r}")
             content = contents[member.name] = _taken(member, scratch)
             held += len(content) if isinstance(content, bytes) else 0
             if held > _MOST_IN_MEMORY:
@@ -209,7 +211,7 @@ def _checked_format(path: Path, content: bytes | Path) -> dict[str, Any]:  # Any
         raise _damaged(path, f"its {_MANIFEST} cannot be read") from error
     if number != FORMAT:
         raise ArtifactError(
-            f"{path} is of format {number}; this version of hydraflyte reads format {FORMAT}.",
+            f"{path} is of format {number!r}; this version of hydraflyte reads format {FORMAT}.",
             hint="deliver it with the version of hydraflyte that wrote it, or a later one.",
         )
     return dict(fields)
@@ -233,6 +235,9 @@ def _manifest(path: Path, fields: Mapping[str, Any]) -> Manifest:  # Any: JSON, 
     try:
         made_with = {str(name): str(version) for name, version in fields["made_with"].items()}
         texts = {name: str(fields[name]) for name in ("workflow", "version", "reason", "project", "domain")}
+        unfit = [name for name, text in texts.items() if not text.isprintable()]
+        if unfit:
+            raise _damaged(path, f"its {_MANIFEST} has control characters in {', '.join(unfit)}")
         return Manifest(
             committed=bool(fields["committed"]),
             uncommitted=tuple(map(str, fields["uncommitted"])),

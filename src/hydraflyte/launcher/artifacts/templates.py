@@ -84,7 +84,7 @@ def from_file(name: str, content: bytes) -> SerializedEntity:
     spec = message.spec if isinstance(message, launch_plan_pb2.LaunchPlan) else message
     identifier = message.id if isinstance(message, launch_plan_pb2.LaunchPlan) else message.template.id
     if identifier.resource_type != resource_type or identifier.name != match["name"]:
-        raise _no_entity(name, f"says that it is {identifier.name or 'nothing'}")
+        raise _no_entity(name, f"says that it is {identifier.name!r}" if identifier.name else "says that it is nothing")
     return SerializedEntity(identifier=identifier, spec=spec)
 
 

@@ -158,3 +158,31 @@ def test_what_is_no_archive_at_all_is_refused(stored: Callable[[bytes], Path], c
 
 def test_an_archive_of_nothing_has_no_members(stored: Callable[[bytes], Path]) -> None:
     assert read(stored(bytes(10240))) == {}
+
+
+def header(kind: bytes, content: bytes) -> bytes:
+    """Return an extended header, which says something of the member after it."""
+    info = member("header", type=kind, size=len(content))
+    return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("place", ["first", "later"])
+def test_a_chain_of_headers_is_refused(stored: Callable[[bytes], Path], kind: bytes, place: str) -> None:
+    chain = header(kind, b"8 path=a\n" if kind != tarfile.GNUTYPE_LONGNAME else b"a\0") * 3000 + tar_of(member("b"))
+    begin = member("a").tobuf(tarfile.GNU_FORMAT) if place == "later" else b""
+
+    with pytest.raises(ArtifactError, match="no tar file"):
+        read(stored(begin + chain))
+
+
+def test_a_header_that_is_slow_to_be_looked_through_is_refused_before_it_is(stored: Callable[[bytes], Path]) -> None:
+    with pytest.raises(ArtifactError, match="a header in it claims 1000448 bytes"):
+        read(stored(header(tarfile.XHDTYPE, b"1" * 1_000_000) + tar_of(member("a"))))
+
+
+def test_values_that_would_be_copied_for_each_member_are_refused(stored: Callable[[bytes], Path]) -> None:
+    values = b"".join(b"10 k%03d=v\n" % number for number in range(101))
+
+    with pytest.raises(ArtifactError, match="more than 100 global values"):
+        read(stored(header(tarfile.XGLTYPE, values) + tar_of(member("a"))))

@@ -171,6 +171,14 @@ def test_a_damaged_artifact_says_what_is_damaged(
         read_package(rewrite(tmp_path / "a", changes), scratch)
 
 
+def test_what_a_terminal_would_obey_is_not_shown(artifact: Artifact, tmp_path: Path, scratch: Path) -> None:
+    manifest = replace(MANIFEST, version="v1\x1b[2J\rdelivered")
+    write_artifact(tmp_path / "a", replace(artifact, manifest=manifest))
+
+    with pytest.raises(ArtifactError, match=r"its manifest\.json has control characters in version"):
+        read_package(tmp_path / "a", scratch)
+
+
 def test_a_later_format_names_the_way_out(artifact: Artifact, tmp_path: Path, scratch: Path) -> None:
     write_artifact(tmp_path / "a", artifact)
     later = json.dumps({**json.loads(members_of(tmp_path / "a")["manifest.json"]), "format": 2}).encode()
@@ -185,6 +193,7 @@ def test_a_later_format_names_the_way_out(artifact: Artifact, tmp_path: Path, sc
     ("members", "message"),
     [
         ({"readme.txt": b""}, "it has no manifest.json, and holds readme.txt"),
+        ({"\x1b[2J": b""}, r"it holds '\\x1b\[2J'"),
         ({"a.tar.gz": b"", "b.tar.gz": b"", "0_m.t_1.pb": b""}, "holds several code bundles"),
         ({"a.tar.gz": b""}, "it holds no entities"),
         ({"0_m.t_1.pb": b"\xff\xff"}, "0_m.t_1.pb in the package cannot be parsed: it is no task of Flyte"),
