@@ -100,10 +100,11 @@ def _tell(flyte: GrpcFlyteClient, options: argparse.Namespace, name: str) -> int
     """Print the new execution, when it has ended if that is waited for; returns the exit status."""
     from flyteidl.core.execution_pb2 import WorkflowExecution
 
-    from hydraflyte.client import Client
     from hydraflyte.launcher.handles import execution_link
 
     if options.wait:
+        from hydraflyte.client import Client  # with flytekit, which takes a second
+
         with contextlib.suppress(ExecutionFailedError):  # told below, in the backend's own words
             Client(flyte, project=options.project, domain=options.domain).wait(name)
     identifier = identifier_of(options)
