@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -21,7 +21,9 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydraflyte.clock import Clock
 from hydraflyte.errors import HydraFlyteError
+from hydraflyte.launcher.progress import counted
 from hydraflyte.launcher.records.session import SweepSession
 from hydraflyte.launcher.resting import RestingConfig, Shelf
 from hydraflyte.transport.hydra_job import pack_hydra_job
@@ -127,14 +129,19 @@ class RestingReturn(JobReturn):  # type: ignore[misc]  # Hydra has no type infor
         self.__dict__[f"_{name}"] = None if config is None else self.__dict__["_shelf"].put(config)
 
 
-def compose_jobs(request: LaunchRequest) -> tuple[Job, ...]:
-    """Return the jobs, numbered from ``initial_job_idx``; also makes Hydra's resolvers and logging ready."""
+def compose_jobs(request: LaunchRequest, tell: Callable[[str], None], clock: Clock) -> tuple[Job, ...]:
+    """Return the jobs, numbered from ``initial_job_idx``; also makes Hydra's resolvers and logging ready.
+
+    Args:
+        tell: is given a line now and then if there are many.
+    """
     setup_globals()
     configure_hydra_logging(request)
     shelf = Shelf()
+    all_overrides = counted(request.job_overrides, "composed {} configs", tell, clock)
     return tuple(
         _compose_job(request, shelf, number, overrides)
-        for number, overrides in enumerate(request.job_overrides, start=request.initial_job_idx)
+        for number, overrides in enumerate(all_overrides, start=request.initial_job_idx)
     )
 
 

@@ -18,6 +18,7 @@ from flyteidl.admin import launch_plan_pb2, schedule_pb2
 from flytekit.core.base_task import PythonTask
 from hydra.core.utils import JobReturn, JobStatus
 
+from hydraflyte.clock import SystemClock
 from hydraflyte.config import ExecutionEnvironment, LauncherConfig
 from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.artifacts.making import make_package
@@ -101,7 +102,7 @@ def _say_interrupted(request: LaunchRequest) -> None:
 def _launch(request: LaunchRequest) -> list[JobReturn]:
     settings = read_settings(request.config)
     request = request if settings.dry_run else with_own_folder(request)
-    jobs = compose_jobs(request)
+    jobs = compose_jobs(request, _print_at_once, SystemClock())
     report = SweepReport([(job.number, job.overrides) for job in jobs], stream=sys.stdout)
     if settings.execution_environment is ExecutionEnvironment.local and settings.package is None:
         return run_jobs_here(request, jobs, report)
@@ -115,6 +116,11 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
         )
         return _close_without_result(request, jobs, f"package={settings.package}")
     return _launch_remotely(request, settings, jobs, report)
+
+
+def _print_at_once(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _launch_remotely(
