@@ -422,7 +422,8 @@ def test_two_sweeps_that_begin_together_have_folders_of_their_own(program: Path,
 
 
 @pytest.mark.parametrize(
-    ("answer", "phase", "status"), [("c\n", "ABORTED", 1), ("g\n", "SUCCEEDED", 0), ("d\n", "RUNNING", 130)]
+    ("answer", "phase", "status"),
+    [("c\n", "ABORTED", 1), ("wait\n", "SUCCEEDED", 0), ("leave\n", "RUNNING", 130), ("", "SUCCEEDED", 0)],
 )
 def test_ctrl_c_on_a_terminal_asks_what_to_do(program: Path, here: Path, answer: str, phase: str, status: int) -> None:
     (here / "hold-1").touch()
@@ -441,13 +442,17 @@ def test_ctrl_c_on_a_terminal_asks_what_to_do(program: Path, here: Path, answer:
 
     process.send_signal(signal.SIGINT)
     seen = _read_until(leader, "go on waiting [g]? ")
-    os.write(leader, answer.encode())
+    if answer:
+        os.write(leader, b"continue\n")
+        seen += _read_until(leader, "go on waiting [g]? ")
+        os.write(leader, answer.encode())
     if phase == "RUNNING":
         seen += _read_until(leader, "hydraflyte sweeps cancel")
     (here / "hold-1").unlink()
     seen += _read_until(leader, "")
 
     assert process.wait(timeout=60) == status, seen
+    assert ("'continue' is none of these: type d, c or g, and Enter" if answer else "all jobs have ended") in seen
     if phase == "RUNNING":
         assert "Interrupted. 1 execution(s) go on without this program" in seen
     else:

@@ -110,6 +110,8 @@ class Sweep:
     _flights: queue.SimpleQueue[Flight | None] = field(default_factory=queue.SimpleQueue)
     _submissions: dict[int, Submission] = field(default_factory=dict)
     _pace: Pace = field(default_factory=Pace)
+    _count: int = 0
+    _ended: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Have the watcher told of a backend that is away."""
@@ -134,6 +136,7 @@ class Sweep:
             numbers: of the jobs; read one by one, in the thread that iterates, as they are started.
             count: how many there are.
         """
+        self._count = count
         window = count if self.window is None else self.window
         submitters = ThreadPoolExecutor(max_workers=min(_MOST_SUBMITTERS, window), thread_name_prefix="submit")
         followers = self._begin_to_follow(min(count, window))
@@ -149,6 +152,10 @@ class Sweep:
     def interrupt(self) -> None:
         """Let the next step be an interruption. May be called by a signal handler."""
         self._results.put(Interruption())
+
+    def is_over(self) -> bool:
+        """Tell whether every job has ended, though nobody may have read all outcomes yet."""
+        return len(self._ended) == self._count
 
     def in_flight(self) -> tuple[Submission, ...]:
         """Return what has been started and not seen to end, by number."""
@@ -229,7 +236,7 @@ class Sweep:
         def start() -> None:
             started = self._try_to_start(number)
             if isinstance(started, Outcome):
-                self._results.put(started)
+                self._report(started)
             else:
                 self._flights.put(Flight(submission=started))
 
@@ -301,6 +308,7 @@ class Sweep:
 
     def _report(self, outcome: Outcome) -> None:
         self._submissions.pop(outcome.number, None)
+        self._ended.add(outcome.number)
         self._results.put(outcome)
 
     def _pause(self, flight: Flight, asked_at: float, *, grows: bool) -> None:

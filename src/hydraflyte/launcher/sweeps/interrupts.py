@@ -6,6 +6,7 @@ first is answered, leaves at once.
 
 from __future__ import annotations
 
+import select
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any, TextIO
 INTERRUPTED_STATUS = 130
 """128 + SIGINT, as shells have it."""
 QUESTION = "Leave the jobs running [d], cancel them [c], or go on waiting [g]? "
+_LOOKS_EVERY_S = 0.5
 
 
 @contextmanager
@@ -45,6 +47,13 @@ class Choice(Enum):
     GO_ON = "g"  # as if nothing had been pressed
 
 
+_ANSWERS = {
+    Choice.DETACH: ("d", "detach", "l", "leave"),
+    Choice.CANCEL: ("c", "cancel"),
+    Choice.GO_ON: ("g", "go", "go on", "w", "wait"),
+}
+
+
 class Interrupts:
     """Turns Ctrl-C into a call while in a ``with`` block. In other threads than the main one, it does nothing."""
 
@@ -64,19 +73,31 @@ class Interrupts:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
-    def answer(self, questions: TextIO = sys.stdin, shown_on: TextIO = sys.stdout) -> Choice:
-        """Return what the user wants; without a terminal: to detach. Another Ctrl-C detaches, too."""
+    def answer(
+        self, is_over: Callable[[], bool], questions: TextIO = sys.stdin, shown_on: TextIO = sys.stdout
+    ) -> Choice:
+        """Return what the user wants; without a terminal: to detach. Another Ctrl-C detaches, too.
+
+        Args:
+            is_over: whether all jobs have ended; then there is nothing left to ask.
+        """
         try:
             if not (questions.isatty() and shown_on.isatty()):
                 return Choice.DETACH
             while True:
                 print(QUESTION, end="", file=shown_on, flush=True)
+                while not select.select([questions], [], [], _LOOKS_EVERY_S)[0]:
+                    if is_over():
+                        print("\nall jobs have ended", file=shown_on, flush=True)
+                        return Choice.GO_ON
                 said = questions.readline()
                 if not said:
                     return Choice.DETACH
-                for choice in Choice:
-                    if said.strip().lower().startswith(choice.value):
+                words = said.strip().lower()
+                for choice, answers in _ANSWERS.items():
+                    if words in answers:
                         return choice
+                print(f"{words!r} is none of these: type d, c or g, and Enter", file=shown_on)
         except KeyboardInterrupt:
             return Choice.DETACH
         finally:

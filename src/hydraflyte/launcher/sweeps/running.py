@@ -120,7 +120,7 @@ class _Run:
 
     def _obey(self, interrupts: Interrupts, sweep: Sweep) -> None:
         with self.prepared.report.paused():
-            choice = interrupts.answer()
+            choice = interrupts.answer(sweep.is_over)
         match choice:
             case Choice.DETACH:
                 raise KeyboardInterrupt
