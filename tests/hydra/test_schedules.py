@@ -102,6 +102,15 @@ def test_jobs_of_a_sweep_have_schedules_of_their_own_until_a_launch_does_not_ask
     assert f"schedule {active[0]['name']} deactivated: this launch does not ask for it" in one.stdout
     assert [facts["name"] for facts in schedules("nightly", "list")] == [active[1]["name"]]
 
+    without = run_program(program, "-m", "+x=2")
+    activated = schedules("nightly", "activate", *(facts["name"] for facts in active))
+    deactivated = schedules("nightly", "deactivate", "--workflow", "program.nightly")
+
+    assert "kickoff_time: missing in the config" in without.stderr
+    assert "to take schedules back, `hydraflyte schedules deactivate --workflow NAME`" in without.stderr
+    assert [facts["state"] for facts in activated] == ["active", "active"]
+    assert [facts["state"] for facts in deactivated] == ["inactive", "inactive"]
+
 
 def test_without_running_a_schedule_is_registered_and_switched_from_the_command_line(
     tmp_path: Path, flyte_backend: RunningBackend

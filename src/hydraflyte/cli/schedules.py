@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydraflyte.cli.clients import add_endpoint, client_of
 from hydraflyte.cli.options import Verbs, add_home, add_json, print_json, print_table
-from hydraflyte.errors import NotRegisteredError
+from hydraflyte.errors import ConfigError, NotRegisteredError
 
 if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that `--help` need not pay
     from collections.abc import Iterator
@@ -30,11 +30,11 @@ def add_verbs(verbs: Verbs) -> None:
     listing.add_argument("--all", action="store_true", help="those that are not active, too: the newest of each name")
     listing.set_defaults(run=run_list)
 
-    activate = actions.add_parser("activate", help="let it fire; the active version of its name gives way")
-    activate.add_argument("--version", help="default: the newest")
+    activate = actions.add_parser("activate", help="let them fire; the active version of a name gives way")
+    activate.add_argument("--version", help="of the one schedule that is named (default: the newest)")
     activate.set_defaults(run=run_activate)
 
-    deactivate = actions.add_parser("deactivate", help="let it fire no more")
+    deactivate = actions.add_parser("deactivate", help="let them fire no more")
     deactivate.set_defaults(run=run_deactivate)
 
     prune = actions.add_parser("prune", help="deactivate those whose workflow has been registered anew without them")
@@ -43,7 +43,8 @@ def add_verbs(verbs: Verbs) -> None:
 
     for action in (listing, activate, deactivate, prune):
         if action in (activate, deactivate):
-            action.add_argument("name", metavar="SCHEDULE", help="name of its launch plan")
+            action.add_argument("names", metavar="SCHEDULE", nargs="*", help="name of its launch plan")
+            action.add_argument("--workflow", metavar="NAME", help="all schedules of this workflow")
         add_endpoint(action)
         add_home(action)
         add_json(action)
@@ -60,30 +61,26 @@ def run_list(options: argparse.Namespace) -> int:
 
 
 def run_activate(options: argparse.Namespace) -> int:
-    """Activate one schedule."""
+    """Activate schedules; all of them are found before the first is."""
     with client_of(options) as client:
-        versions = _versions(client, options)
-        chosen = [plan for plan in versions if options.version in (None, plan.id.version)]
-        if not chosen:
-            raise NotRegisteredError(
-                f"The schedule {options.name} has no version {options.version}.",
-                hint=f"its newest is {versions[0].id.version}.",
-            )
-        client.set_active(chosen[0].id, active=True)
-        found = client.fetch(chosen[0].id)
-    _print([_facts(found)], options)
+        chosen = [_chosen(_versions(client, options, name), options) for name in _names(client, options)]
+        for plan in chosen:
+            client.set_active(plan.id, active=True)
+        facts = [_facts(client.fetch(plan.id)) for plan in chosen]
+    _print(facts, options)
     return 0
 
 
 def run_deactivate(options: argparse.Namespace) -> int:
-    """Deactivate the active version of one schedule; one that is not active stays so."""
+    """Deactivate the active versions of schedules; one that is not active stays so."""
     with client_of(options) as client:
-        versions = _versions(client, options)
-        active = next((plan for plan in versions if _is_active(plan)), None)
-        if active is not None:
-            client.set_active(active.id, active=False)
-        found = client.fetch((active or versions[0]).id)
-    _print([_facts(found)], options)
+        found = [_versions(client, options, name) for name in _names(client, options)]
+        plans = [next((plan for plan in versions if _is_active(plan)), versions[0]) for versions in found]
+        for plan in plans:
+            if _is_active(plan):
+                client.set_active(plan.id, active=False)
+        facts = [_facts(client.fetch(plan.id)) for plan in plans]
+    _print(facts, options)
     return 0
 
 
@@ -111,19 +108,59 @@ def _scheduled(client: GrpcFlyteClient, options: argparse.Namespace, *, only_act
     return [found[name] for name in sorted(found)]
 
 
-def _versions(client: GrpcFlyteClient, options: argparse.Namespace) -> list[LaunchPlan]:
+def _names(client: GrpcFlyteClient, options: argparse.Namespace) -> list[str]:
+    """Return the names of the schedules that are meant.
+
+    Raises:
+        ConfigError: none is, or they are named twice over.
+        NotRegisteredError: the workflow has no schedule.
+    """
+    from hydraflyte.config import nearest
+
+    if bool(options.names) == bool(options.workflow):
+        raise ConfigError("No schedule is named, or two ways at once.", hint="give their names, or --workflow NAME.")
+    if options.names:
+        return list(dict.fromkeys(options.names))
+    plans = _scheduled(client, options, only_active=False)
+    names = [plan.id.name for plan in plans if plan.spec.workflow_id.name == options.workflow]
+    if not names:
+        meant = nearest(options.workflow, tuple({plan.spec.workflow_id.name for plan in plans}))
+        raise _not_there(options, f"of the workflow {options.workflow}", meant)
+    return names
+
+
+def _chosen(versions: list[LaunchPlan], options: argparse.Namespace) -> LaunchPlan:
+    """Return the version that is wanted."""
+    if options.version is None:
+        return versions[0]
+    if options.workflow or len(options.names) > 1:
+        raise ConfigError("--version is that of one schedule.", hint="name one schedule, or leave out --version.")
+    for plan in versions:
+        if plan.id.version == options.version:
+            return plan
+    raise NotRegisteredError(
+        f"The schedule {versions[0].id.name} has no version {options.version}.",
+        hint=f"its newest is {versions[0].id.version}.",
+    )
+
+
+def _versions(client: GrpcFlyteClient, options: argparse.Namespace, name: str) -> list[LaunchPlan]:
     """Return the versions of one schedule, the newest first."""
     from hydraflyte.config import nearest
     from hydraflyte.launcher.registered import has_schedule
     from hydraflyte.launcher.remote import LaunchPlanPlace
 
-    place = LaunchPlanPlace(options.project, options.domain, options.name)
+    place = LaunchPlanPlace(options.project, options.domain, name)
     versions = [plan for plan in client.launch_plans(place) if has_schedule(plan)]
     if versions:
         return versions
-    meant = nearest(options.name, tuple(plan.id.name for plan in _scheduled(client, options, only_active=False)))
-    raise NotRegisteredError(
-        f"There is no schedule {options.name} in {options.project}/{options.domain}.",
+    meant = nearest(name, tuple(plan.id.name for plan in _scheduled(client, options, only_active=False)))
+    raise _not_there(options, name, meant)
+
+
+def _not_there(options: argparse.Namespace, what: str, meant: str | None) -> NotRegisteredError:
+    return NotRegisteredError(
+        f"There is no schedule {what} in {options.project}/{options.domain}.",
         hint=f"did you mean {meant}?" if meant else "`hydraflyte schedules list --all` shows what there is.",
     )
 

@@ -14,6 +14,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -190,10 +191,20 @@ def _fit(value: Any, annotation: Any) -> Any:  # Any: user values and their anno
         return value  # a FlyteFile or FlyteDirectory, which flytekit makes of its address
     if isinstance(value, DictConfig) and dataclasses.is_dataclass(annotation):
         return _as_dataclass(value, annotation)
+    if isinstance(value, str) and annotation in (datetime, date):  # YAML's own times are texts for OmegaConf
+        return _as_time(value, annotation)
     plain = _plain(value)
     if hasattr(annotation, "model_validate"):
         return annotation.model_validate(plain)
     return _through_schema(plain, annotation)
+
+
+def _as_time(text: str, annotation: type[date]) -> date:
+    """Return a time or day as ISO 8601 has it; a time without a zone is one in UTC, as schedules count."""
+    if annotation is date:
+        return date.fromisoformat(text)
+    time = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))  # Python 3.10 does not know Z
+    return time if time.tzinfo is not None else time.replace(tzinfo=timezone.utc)
 
 
 def _is_path_like(annotation: Any) -> bool:  # Any: see Parameter.type

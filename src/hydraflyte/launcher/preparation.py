@@ -39,6 +39,11 @@ from hydraflyte.launcher.remote import FlyteClient, LaunchPlanPlace
 from hydraflyte.launcher.report import SweepReport
 from hydraflyte.launcher.schedules import KICKOFF_INPUT
 
+_KICKOFF_HINT = (
+    f"{KICKOFF_INPUT} is what a schedule gives: to run now, add +{KICKOFF_INPUT}=2026-01-31T02:30:00; "
+    "to take schedules back, `hydraflyte schedules deactivate --workflow NAME`."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
@@ -130,11 +135,15 @@ def fit_all(
     try:
         return [_without_defaults_of(found, fit_inputs(job.config_without_hydra(), parameters)) for job in jobs]
     except InputsError as error:
-        if found is None:
-            raise
-        raise InputsError(
-            f"{text_of(found.id)} is registered, and this config does not fit it. {error.message}", hint=error.hint
-        ) from error
+        hint = f"{error.hint} {_KICKOFF_HINT}" if _lack_kickoff_time(jobs, parameters) else error.hint
+        of_whom = "" if found is None else f"{text_of(found.id)} is registered, and this config does not fit it. "
+        raise InputsError(f"{of_whom}{error.message}", hint=hint) from error
+
+
+def _lack_kickoff_time(jobs: Sequence[Job], parameters: Sequence[Parameter]) -> bool:
+    """Tell whether the workflow wants the time that a schedule means, and these jobs have no schedule."""
+    required = [each for each in parameters if each.is_required]
+    return len(without_kickoff_time(required)) < len(required) and any(KICKOFF_INPUT not in job.config for job in jobs)
 
 
 def is_other_code(prepared: Prepared, found: launch_plan_pb2.LaunchPlan) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,18 @@ def test_a_parameter_named_cfg_or_config_takes_the_whole_config(name: str) -> No
 
     assert values == {name: {"lr": 0.1, "model": {"depth": 2}}}
     assert isinstance(values[name], DictConfig)
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T02:30:00", "2026-01-31T02:30:00Z", "2026-01-31T03:30:00+01:00"])
+def test_a_time_is_written_as_iso_8601_has_it_and_is_utc_unless_it_has_a_zone(text: str) -> None:
+    values = fit({"kickoff_time": text, "day": "2026-01-31"}, kickoff_time=datetime, day=date)
+
+    assert values == {"kickoff_time": datetime(2026, 1, 31, 2, 30, tzinfo=timezone.utc), "day": date(2026, 1, 31)}
+
+
+def test_a_text_that_is_no_time_is_a_misfit() -> None:
+    with pytest.raises(InputsError, match=r"kickoff_time: datetime cannot be made of it: .*'tomorrow'"):
+        fit({"kickoff_time": "tomorrow"}, kickoff_time=datetime)
 
 
 def test_the_whole_config_can_be_a_dataclass() -> None:
