@@ -37,6 +37,7 @@ from hydraflyte.backend.admin.signing import verify
 from hydraflyte.backend.cleaning import Cleaner
 from hydraflyte.backend.console.app import HttpParts, build_app
 from hydraflyte.backend.console.cleaning import Cleaning
+from hydraflyte.backend.console.connection import http_config
 from hydraflyte.backend.console.forms import FormTokens
 from hydraflyte.backend.console.guard import OwnerCheck, console_key
 from hydraflyte.backend.console.logs import Logs
@@ -233,10 +234,7 @@ def _listen(server: grpc.aio.Server, address: str, *, hint: str) -> None:
 
 @asynccontextmanager
 async def _http_server(app: Starlette, bound: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
-    )
-    server = _SignallessServer(config)
+    server = _SignallessServer(http_config(app))
     task = asyncio.create_task(server.serve(sockets=[bound]), name="http-server")
     while not server.started and not task.done():
         await asyncio.sleep(0.005)

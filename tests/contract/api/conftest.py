@@ -36,6 +36,7 @@ from hydraflyte.backend.admin.children import ChildExecutions
 from hydraflyte.backend.admin.dynamics import compile_futures
 from hydraflyte.backend.admin.parts import ControlPlaneParts
 from hydraflyte.backend.admin.service import build_server
+from hydraflyte.backend.console.connection import http_config
 from hydraflyte.backend.console.guard import HostOriginGuard
 from hydraflyte.backend.engine.events import AttemptAborted, AttemptFailed, AttemptStarted, AttemptSucceeded, LogLink
 from hydraflyte.backend.engine.failures import ErrorKind, Failure
@@ -203,14 +204,12 @@ def gateway_app(plane, host):
 
 
 @contextlib.contextmanager
-def serving_http(plane, make_app=gateway_app):
+def serving_http(plane, make_app=gateway_app, **settings):
     """Serve the HTTP side of a running control plane on a free port; gives an HTTP client for it."""
     with socket.socket(proto=socket.IPPROTO_TCP) as bound:  # for asyncio to turn Nagle off
         bound.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{bound.getsockname()[1]}"
-        server = uvicorn.Server(
-            uvicorn.Config(make_app(plane, host), log_level="warning", access_log=False, lifespan="off")
-        )
+        server = uvicorn.Server(http_config(make_app(plane, host), **settings))
         serving = asyncio.run_coroutine_threadsafe(server.serve(sockets=[bound]), plane.loop)
         with httpx2.Client(base_url=f"http://{host}", timeout=10) as client:
             while not server.started and not serving.done():

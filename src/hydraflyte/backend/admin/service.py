@@ -35,6 +35,7 @@ from hydraflyte.backend.admin.handlers import (
 )
 from hydraflyte.backend.admin.held_reads import HeldReads
 from hydraflyte.backend.admin.parts import ControlPlaneParts
+from hydraflyte.backend.connections import PATIENCE_S, most_connections
 
 Context = ServicerContext[Any, Any]  # the requests and answers of every RPC pass through here
 Behaviour = Callable[[Any, Context], Awaitable[Message]]
@@ -60,7 +61,11 @@ def build_server(parts: ControlPlaneParts) -> Server:
     Must be called in a running asyncio loop, the one that drives ``parts.control``.
     """
     interceptors = [TokenCheck(parts.token)] if parts.token is not None else []
-    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+    limits = (
+        ("grpc.max_allowed_incoming_connections", most_connections()),  # of each address: the socket has its own
+        ("grpc.server_handshake_timeout_ms", PATIENCE_S * 1000),
+    )
+    server = grpc.aio.server(interceptors=interceptors, options=(*_OPTIONS, *limits))
     handlers = build_handlers(parts)
     # In flyteidl's order of services; the generated functions carry no types.
     admin_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
