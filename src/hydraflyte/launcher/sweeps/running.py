@@ -34,7 +34,7 @@ from hydraflyte.launcher.report import one_output
 from hydraflyte.launcher.sweeps.interrupts import INTERRUPTED_STATUS, Choice, Interrupts
 from hydraflyte.launcher.sweeps.objectives import objective_of
 from hydraflyte.launcher.sweeps.planning import PlannedJob, plan_jobs
-from hydraflyte.launcher.wait import NOT_STARTED, Interruption, Outcome, Sweep, Watcher
+from hydraflyte.launcher.wait import ENDS, NOT_STARTED, Interruption, Outcome, Sweep, Watcher
 from hydraflyte.tracebacks import last_line
 from hydraflyte.transport.readable import readable_map
 
@@ -143,7 +143,7 @@ class _Run:
 
     def _end(self, step: Submission | Outcome, sweep: Sweep) -> None:
         result = self._result(step)
-        if isinstance(step, Outcome) and step.phase != NOT_STARTED:
+        if isinstance(step, Outcome) and step.phase in ENDS - {NOT_STARTED}:  # else there is no log, or no backend
             self._keep_log(step.number)
         end_job(self.request, self._jobs[step.number], self._returns[step.number], result)
         if not isinstance(result, HydraFlyteError) or self._session.stop_cause:
