@@ -3,9 +3,10 @@
 import html
 from html.parser import HTMLParser
 
+import msgpack
 import pytest
 from flyteidl.admin.execution_pb2 import ExecutionMetadata, ExecutionSpec, WorkflowExecutionGetRequest
-from flyteidl.core.literals_pb2 import Literal, LiteralMap, Primitive, Scalar
+from flyteidl.core.literals_pb2 import Binary, Literal, LiteralMap, Primitive, Scalar
 
 from hydraflyte.backend.admin.ordered import OrderedExecutions
 from hydraflyte.backend.cleaning import Cleaner
@@ -443,6 +444,32 @@ def test_a_browser_says_where_a_form_comes_from(browser):
     assert headers["referrer-policy"] == "same-origin"  # with no-referrer it would say `Origin: null`
     assert "form-action 'self'" in headers["content-security-policy"]
     assert "script-src" not in headers["content-security-policy"]
+
+
+def nested(levels):
+    tree = 1
+    for _ in range(levels):
+        tree = {"a": tree}
+    return Literal(scalar=Scalar(binary=Binary(value=msgpack.packb(tree), tag="msgpack")))
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        (nested(450), "more than 100 levels deep"),
+        (Literal(scalar=Scalar(primitive=Primitive(string_value="s" * 3_000_000))), "are too many to show"),
+    ],
+    ids=["deep", "large"],
+)
+def test_outputs_that_a_page_cannot_bear_are_told_of(plane, visit, job, output, told):
+    job("k3", 0, name="first")
+    for stored in plane.parts.blobs.root.rglob("outputs.pb"):
+        stored.write_bytes(LiteralMap(literals={"o0": output}).SerializeToString())
+
+    pages = [visit(f"{EXECUTIONS}/first"), visit(f"{SWEEPS}/k3")]
+
+    assert [page.status for page in pages] == [200, 200]
+    assert all(told in page.source for page in pages)
 
 
 def test_no_page_has_the_key_in_its_address_since_decks_learn_where_they_were_linked(browser):

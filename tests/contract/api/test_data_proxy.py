@@ -72,6 +72,8 @@ def test_a_root_and_no_name_gives_a_random_name(data_proxy):
         {"content_md5": b""},
         {"content_md5": b"short"},
         {"filename": "../../../outside"},
+        {"project": "../metadata"},
+        {"domain": "a/../../../metadata"},
         {"filename_root": "/etc"},
         {"filename_root": ".."},
         {"project": ".."},

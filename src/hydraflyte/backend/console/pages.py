@@ -15,6 +15,7 @@ from pathlib import Path
 from flyteidl.admin.launch_plan_pb2 import LaunchPlanSpec
 from flyteidl.admin.schedule_pb2 import FixedRateUnit, Schedule
 from google.protobuf.message import DecodeError
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
@@ -29,6 +30,7 @@ from hydraflyte.backend.console.rendering import (
     instant_text,
     page,
 )
+from hydraflyte.backend.console.values import read_to_show, read_values
 from hydraflyte.backend.engine.phases import TaskPhase
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
@@ -50,7 +52,6 @@ from hydraflyte.backend.store.selection import Selection
 from hydraflyte.errors import ScheduleError
 from hydraflyte.fire_times import next_fire_times
 from hydraflyte.identifiers import AttemptId, ExecutionId
-from hydraflyte.transport.readable import readable_map
 
 _NEWEST = 100
 _UPCOMING = 3
@@ -110,9 +111,9 @@ class Pages:
         context = {
             "execution": execution_facts(row),
             "nodes": _node_facts(nodes, attempts, self._why_waiting),
-            "inputs": self._literals(row.inputs_uri),
-            "outputs": self._literals(row.outputs_uri),
-            "fields": self._fields(row.inputs_uri) if row.phase in TERMINAL else (),
+            "inputs": await run_in_threadpool(self._literals, row.inputs_uri),
+            "outputs": await run_in_threadpool(self._literals, row.outputs_uri),
+            "fields": await run_in_threadpool(self._fields, row.inputs_uri) if row.phase in TERMINAL else (),
             "token": self._tokens.token(execution_address(wanted)),
             "has_ended": row.phase in TERMINAL,
             "refresh": row.phase not in TERMINAL,
@@ -150,15 +151,17 @@ class Pages:
 
     def _fields(self, uri: str) -> tuple[InputField, ...]:
         with contextlib.suppress(OSError, DecodeError):  # the page says so where it shows the inputs
-            return fields_of(self._blobs.read_literals(uri))
+            return fields_of(read_to_show(self._blobs, uri))
         return ()
 
     def _literals(self, uri: str) -> str:
         if not uri:
             return ""
         try:
-            literals = readable_map(self._blobs.read_literals(uri))
-        except (OSError, DecodeError) as error:
+            literals = read_values(self._blobs, uri)
+        except OSError as error:
+            return f"({uri}: {error.strerror})"
+        except DecodeError as error:
             return f"({uri} cannot be read: {error})"
         return json.dumps(literals, indent=2, ensure_ascii=False, default=str)[:_LONGEST_LITERALS]
 

@@ -20,12 +20,12 @@ from hydraflyte.backend.console.comparison import by_key, compare, flat, leaves
 from hydraflyte.backend.console.guard import OwnerCheck
 from hydraflyte.backend.console.numbers import number_in
 from hydraflyte.backend.console.rendering import TERMINAL, Context, execution_facts, instant_text, page
+from hydraflyte.backend.console.values import read_values
 from hydraflyte.backend.store.blobs import Blobs
 from hydraflyte.backend.store.database import Database
 from hydraflyte.backend.store.listing import ExecutionRow, list_executions
 from hydraflyte.backend.store.sweeps import SweepId, SweepRow, find_sweep, jobs_of, list_sweeps
 from hydraflyte.tracebacks import brief_failure
-from hydraflyte.transport.readable import readable_map
 
 _NEWEST = 50
 _JOBS_ON_A_PAGE = 200
@@ -83,8 +83,10 @@ class SweepPages:
 
     def _readable(self, uri: str) -> dict[str, Any]:  # Any: the user's own values
         try:
-            return readable_map(self._blobs.read_literals(uri))
-        except (OSError, DecodeError) as error:
+            return read_values(self._blobs, uri)
+        except OSError as error:
+            return {"(unreadable)": error.strerror}
+        except DecodeError as error:
             return {"(unreadable)": str(error)}
 
 

@@ -76,6 +76,9 @@ class Blobs:
         Raises:
             ValueError: a part is empty, ``.``, ``..``, or contains a separator or a NUL.
         """
+        for part in (project, domain):
+            if "/" in part:
+                raise ValueError(f"{part!r} cannot be part of an upload's path")
         parts = [project, domain, *root.split("/"), *filename.split("/")]
         for part in parts:
             if part in ("", ".", "..") or "\0" in part or "\\" in part:
