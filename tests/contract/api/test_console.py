@@ -446,6 +446,18 @@ def test_a_browser_says_where_a_form_comes_from(browser):
     assert "script-src" not in headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])  # the same site: another port of this machine
+def test_only_links_of_other_pages_lead_here(browser, site):
+    def answer(verb, path, mode):
+        headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+        return browser.request(verb, path, headers=headers, follow_redirects=False).status_code
+
+    assert answer("GET", "/logout", "no-cors") == 403  # an image that signs the owner out
+    assert answer("GET", "/console", "no-cors") == 403  # a script whose loading tells what there is
+    assert answer("POST", "/clean?older_than_s=1", "navigate") == 403
+    assert answer("GET", "/console", "navigate") == 200
+
+
 def nested(levels):
     tree = 1
     for _ in range(levels):

@@ -25,7 +25,7 @@ def console_key(token: str) -> str:
 
 
 class HostOriginGuard:
-    """Refuses requests whose Host is not this server or whose Origin is another site.
+    """Refuses requests whose Host is not this server, whose Origin is another site, or that another page makes.
 
     Args:
         hosts: the ``host:port`` texts under which this server may be addressed.
@@ -47,8 +47,21 @@ class HostOriginGuard:
         elif origin is not None and origin != f"http://{host}":
             refusal = PlainTextResponse(f"Requests from {origin!r} are not accepted.\n", status_code=403)
             await refusal(scope, receive, send)
+        elif _is_of_another_page(scope, headers):
+            await PlainTextResponse("Requests from other pages are not accepted.\n", status_code=403)(
+                scope, receive, send
+            )
         else:
             await self._app(scope, receive, send)
+
+
+def _is_of_another_page(scope: Scope, headers: Headers) -> bool:
+    """Tell what browsers say: links may lead here, but nothing else may come from other sites or ports.
+
+    Cookies know no ports, so what a page of another user's server on this machine asks for would carry the owner's.
+    """
+    is_link = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    return headers.get("sec-fetch-site") not in (None, "same-origin", "none") and not is_link
 
 
 class OwnerCheck:
