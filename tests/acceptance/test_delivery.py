@@ -568,12 +568,12 @@ def test_a_package_is_not_written_into_a_folder_that_is_not_there(tmp_path: Path
 def test_a_value_that_cannot_be_a_default_is_refused_and_not_left_out(tmp_path: Path) -> None:
     write_project(tmp_path)
     program = (tmp_path / "train.py").read_text()
-    dated = program.replace("by: float = 2.0) -> str:", "by: float = 2.0, day: date = date(2020, 1, 2)) -> str:")
-    (tmp_path / "train.py").write_text(f"from datetime import date\n{dated}")
+    timed = program.replace("by: float = 2.0) -> str:", "by: float = 2.0, rest: timedelta = timedelta(days=1)) -> str:")
+    (tmp_path / "train.py").write_text(f"from datetime import timedelta\n{timed}")
 
-    refused = command("package", "train.py", "+day=2020-01-01", "-o", "x.artifact", cwd=tmp_path)
+    refused = command("package", "train.py", "+rest=2h", "-o", "x.artifact", cwd=tmp_path)
 
-    assert "day must be date, got '2020-01-01' (str)" in refused.stderr
+    assert "rest must be timedelta, got '2h' (str)" in refused.stderr
     assert refused.returncode == 1
     assert not (tmp_path / "x.artifact").exists()
 
