@@ -71,6 +71,21 @@ def test_a_connection_without_a_whole_request_is_closed_also_after_an_earlier_on
         assert http.get("/api/v1/version").status_code == 200
 
 
+def test_broken_requests_leave_no_trace_in_the_log(plane, serve_http, crowd, caplog):
+    with serve_http(plane) as http:
+        garbage, broken_later = crowd(http.base_url.port, 2)
+        garbage.sendall(b"\x16\x03\x01\r\n\r\n")
+        host = f"{http.base_url.host}:{http.base_url.port}"
+        broken_later.sendall(f"PUT /none HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        answer = broken_later.recv(4096)
+        broken_later.sendall(b"no size\r\n")
+
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert is_closed(garbage)
+        assert is_closed(broken_later)
+    assert caplog.text == ""
+
+
 def test_a_crowd_at_the_grpc_port_leaves_files_and_the_socket_to_the_owner(few_files, serve, crowd):
     with serve(hold_reads=False) as plane:
         strangers = crowd(plane.port, SHARE + 20)

@@ -20,7 +20,7 @@ def http_config(app: Starlette, *, patience_s: int = PATIENCE_S) -> uvicorn.Conf
         app,
         http=Connection,
         ws="none",
-        log_level="warning",
+        log_level="error",  # else whoever connects could fill the log with broken requests
         access_log=False,
         lifespan="off",
         timeout_keep_alive=patience_s,
@@ -51,6 +51,13 @@ class Connection(H11Protocol):
         """Wait for the next request."""
         super().on_response_complete()
         self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that the request is broken; if it was answered before it broke, hang up."""
+        if self.cycle and self.cycle.response_started:
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
 
     def _wait(self) -> None:
         self._wait_no_longer()
