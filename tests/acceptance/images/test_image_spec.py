@@ -8,12 +8,21 @@ import tarfile
 import pytest
 from flytekit import ImageSpec, task
 from flytekit.configuration import ImageConfig, SerializationSettings
+from flytekit.core.context_manager import FlyteEntities
 from flytekit.tools.translator import get_serializable_task
 from tests.acceptance.images.wheels import make_index
 from tests.image_tools import push_image, require, tar_of
 
 from hydraflyte.errors import ConfigError
 from hydraflyte.launcher.images.registry.client import Registry
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Take the tasks made here out of flytekit's list: it asks for their images when any test registers a script."""
+    before = len(FlyteEntities.entities)
+    yield
+    del FlyteEntities.entities[before:]
 
 
 @pytest.fixture(autouse=True)
