@@ -227,7 +227,6 @@ def test_jobs_that_were_never_submitted_are_submitted_when_resumed(program: Path
     again = run_program(program, "-m", "+x=1,2,3", "hydra.launcher.resume=last")
 
     assert again.returncode == 0, again.stdout + again.stderr
-    assert ran(here) == ["1", *sorted(ran(here)[1:])]
     assert sorted(ran(here)) == ["1", "2", "3"]
     assert again.stdout.count("submitted:") == 2
 
