@@ -10,6 +10,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -108,6 +109,7 @@ class Sweep:
     _leave: Event = field(default_factory=Event)
     _results: queue.SimpleQueue[Outcome | Interruption | BaseException] = field(default_factory=queue.SimpleQueue)
     _flights: queue.SimpleQueue[Flight | None] = field(default_factory=queue.SimpleQueue)
+    _to_cancel: queue.SimpleQueue[Submission] = field(default_factory=queue.SimpleQueue)
     _submissions: dict[int, Submission] = field(default_factory=dict)
     _pace: Pace = field(default_factory=Pace)
     _count: int = 0
@@ -162,11 +164,25 @@ class Sweep:
         return tuple(self._submissions[number] for number in sorted(self._submissions))
 
     def cancel_rest(self, cause: str) -> None:
-        """Start no further job and ask for the end of those in flight; their outcomes still arrive."""
+        """Start no further job and ask for the end of those in flight; their outcomes still arrive.
+
+        A backend that is away is asked when it is back, as long as somebody reads the steps.
+        """
         self.stop_cause = cause
         with ThreadPoolExecutor(max_workers=_MOST_SUBMITTERS, thread_name_prefix="cancel") as pool:
-            for _ in pool.map(lambda it: self.client.terminate(it.execution, cause), self.in_flight()):
-                pass
+            were_asked = list(pool.map(self._ask_for_end, self.in_flight()))
+        left = were_asked.count(False)
+        if left:
+            self.watcher.line(f"{left} of {len(were_asked)} executions are cancelled when the backend is back")
+
+    def _ask_for_end(self, submission: Submission) -> bool:
+        """Ask for the end of an execution; returns whether the backend was there, else it is asked again."""
+        try:
+            self.client.terminate(submission.execution, self.stop_cause)
+        except BackendUnavailableError:
+            self._to_cancel.put(submission)
+            return False
+        return True
 
     def _steps(
         self, waiting: Iterator[int], window: int, submitters: ThreadPoolExecutor
@@ -206,6 +222,8 @@ class Sweep:
         except HydraFlyteError as error:
             return Outcome(number=number, phase=NOT_STARTED, error=error)
         self._submissions[number] = submission
+        if self.stop_cause:  # the rest was cancelled meanwhile, when this was not yet known
+            self._ask_for_end(submission)
         self.watcher.submitted(submission)
         return submission
 
@@ -276,8 +294,10 @@ class Sweep:
         return False
 
     def answered(self) -> None:
-        """Take note that the backend is there."""
+        """Take note that the backend is there, and ask it for an end that it was not there to be asked for."""
         self.absence.is_over()
+        with suppress(queue.Empty):
+            self._ask_for_end(self._to_cancel.get_nowait())
 
     def phase_changed(self, flight: Flight, phase: str) -> None:
         """Tell of the phase of an execution under way."""

@@ -13,7 +13,7 @@ from flyteidl.core import execution_pb2 as core_execution_pb2
 from flyteidl.core import identifier_pb2, literals_pb2
 from google.protobuf.message import Message
 
-from hydraflyte.errors import BackendRefusedError
+from hydraflyte.errors import BackendRefusedError, BackendUnavailableError
 from hydraflyte.launcher.endpoint import Endpoint
 from hydraflyte.launcher.remote import Creation, ExecutionQuery, LaunchPlanPlace, Upload
 
@@ -35,6 +35,7 @@ class ScriptedFlyteClient:
         scripts: execution name -> what each ``get_execution`` gives: a phase, or an error to raise.
         default_script: for executions that have none of their own.
         outputs: what every execution that succeeds returns.
+        deaf: so many requests to end an execution find nobody.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ScriptedFlyteClient:
         scripts: Mapping[str, Sequence[int | Exception]] | None = None,
         default_script: Sequence[int | Exception] = (Phase.RUNNING, Phase.SUCCEEDED),
         outputs: literals_pb2.LiteralMap | None = None,
+        deaf: int = 0,
     ) -> None:
         self._scripts = dict(scripts or {})
         self._default_script = default_script
@@ -51,6 +53,7 @@ class ScriptedFlyteClient:
         self._active: dict[str, str] = {}
         self._asked: dict[str, int] = {}
         self._aborted: dict[str, str] = {}
+        self._deaf = deaf
         self._lock = Lock()
         self.executions: dict[str, execution_pb2.ExecutionCreateRequest] = {}
         self.listed: list[ExecutionQuery] = []
@@ -185,6 +188,10 @@ class ScriptedFlyteClient:
         return self.executions[execution.name].inputs
 
     def terminate(self, execution: identifier_pb2.WorkflowExecutionIdentifier, cause: str) -> None:
+        with self._lock:
+            self._deaf -= 1
+            if self._deaf >= 0:
+                raise BackendUnavailableError("nobody there", hint="none")
         self._aborted.setdefault(execution.name, cause)
 
     def _execution(self, execution: identifier_pb2.WorkflowExecutionIdentifier, phase: int) -> execution_pb2.Execution:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock
 
 import pytest
 from flyteidl.admin import execution_pb2, launch_plan_pb2
@@ -103,6 +104,44 @@ def test_an_outcome_is_there_as_soon_as_its_job_ends() -> None:
     assert client.terminated == {"job-0": "enough"}
     assert second.error is not None
     assert "enough" in second.error.message
+
+
+@pytest.mark.parametrize("count", [2, 60])
+def test_jobs_that_could_not_be_cancelled_are_cancelled_when_the_backend_is_back(count: int) -> None:
+    seen, lines = Seen(), list[str]()
+    client = ScriptedFlyteClient(default_script=(Phase.RUNNING,), deaf=count)
+    sweep = sweep_on(client, seen)
+    one_by_one = Lock()
+
+    def submitted(submission: Submission) -> None:
+        with one_by_one:
+            seen.submitted.append(submission.number)
+            if len(seen.submitted) == count:
+                sweep.cancel_rest("enough")
+
+    sweep.watcher = replace(sweep.watcher, submitted=submitted, line=lines.append)
+    outcomes = run(sweep, range(count))
+
+    assert lines == [f"{count} of {count} executions are cancelled when the backend is back"]
+    assert {outcome.phase for outcome in outcomes.values()} == {"ABORTED"}
+    assert set(client.terminated.values()) == {"enough"}
+
+
+def test_a_job_that_is_being_submitted_while_the_rest_is_cancelled_is_cancelled_too() -> None:
+    client = ScriptedFlyteClient(default_script=(Phase.RUNNING,))
+    sweep = sweep_on(client, Seen())
+    start = sweep.start
+
+    def start_and_cancel(number: int) -> Submission:
+        submission = start(number)
+        sweep.cancel_rest("enough")
+        return submission
+
+    sweep.start = start_and_cancel
+    outcomes = run(sweep, [0])
+
+    assert outcomes[0].phase == "ABORTED"
+    assert client.terminated == {"job-0": "enough"}
 
 
 def test_a_job_waits_until_the_window_has_room_for_it() -> None:
