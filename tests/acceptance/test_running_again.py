@@ -122,6 +122,38 @@ def test_another_backend_is_asked_by_its_endpoint(run, remote, flyte_backend, fo
     assert "No backend serves the home" in json.loads(nobody.stdout)["error"]
 
 
+def test_executions_of_another_backend_are_listed_shown_and_cancelled_by_its_endpoint(
+    run, remote, flyte_backend, folder, tmp_path
+):
+    original = run(cached_flows.sums, folder=str(folder), a=1)
+    elsewhere = {**os.environ, "HYDRAFLYTE_HOME": str(tmp_path / "no backend here")}
+
+    def call(verb, *more, endpoint=flyte_backend.config):
+        command = [sys.executable, "-m", "hydraflyte", "executions", verb, *more, "--endpoint", endpoint]
+        return subprocess.run(command, env=elsewhere, capture_output=True, text=True, timeout=90)
+
+    listed = call("list", "--json")
+    shown = call("show", original.id.name, "--json")
+    logs = call("logs", original.id.name)
+    followed = call("logs", original.id.name, "-f")
+    cancelled = call("cancel", original.id.name)
+    unknown = call("show", "nobody")
+    silent = call("list", endpoint="127.0.0.1:9")
+
+    assert original.id.name in [each["name"] for each in json.loads(listed.stdout)]
+    facts = json.loads(shown.stdout)
+    assert (facts["phase"], facts["outputs"]) == ("SUCCEEDED", original.outputs)
+    assert facts["console_url"].endswith(f"/projects/flytesnacks/domains/development/executions/{original.id.name}")
+    assert re.search(r"^==> n0 attempt 0 stdout <==\nhttp://\S+$", logs.stdout, re.M), logs
+    assert f"The logs of {original.id.name} cannot be followed" in followed.stderr
+    assert f"{original.id.name} has ended already (SUCCEEDED)" in cancelled.stderr
+    assert "The Flyte backend at" in unknown.stderr
+    assert "nobody" in unknown.stderr
+    assert "No Flyte backend answers at 127.0.0.1:9" in silent.stderr
+    assert [each.returncode for each in (listed, shown, logs)] == [0, 0, 0]
+    assert [each.returncode for each in (followed, cancelled, unknown, silent)] == [1, 1, 1, 1]
+
+
 def test_what_cannot_be_run_again_or_changed_is_told_in_one_sentence(run, hydraflyte, folder):
     original = run(cached_flows.sums, folder=str(folder), a=1)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hydraflyte.cli.clients import client_of
-from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, phase_of, tasks_of
+from hydraflyte.cli.lookups import TIMEOUT_S, get_execution, identifier_of, nodes_of, phase_of, tasks_of
 from hydraflyte.cli.options import print_json, running_backend
 from hydraflyte.errors import ExecutionError, ExecutionFailedError
 
@@ -157,8 +157,6 @@ def _evict(cache: Any, key: str) -> bool:  # Any: flyteidl's stubs have no annot
     """Return whether there was something under the key."""
     import grpc
     from flyteidl.cacheservice.cacheservice_pb2 import DeleteCacheRequest
-
-    from hydraflyte.cli.connection import TIMEOUT_S
 
     try:
         cache.Delete(DeleteCacheRequest(key=key), timeout=TIMEOUT_S)

@@ -12,8 +12,6 @@ from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 from hydraflyte.errors import BackendUnavailableError, ExecutionError
 from hydraflyte.home import RunningBackend
 
-TIMEOUT_S = 30.0
-
 
 @contextmanager
 def admin_of(running: RunningBackend) -> Iterator[AdminServiceStub]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from hydraflyte.cli import again
-from hydraflyte.cli.clients import add_endpoint
+from hydraflyte.cli.clients import Service, add_endpoint, service_of
 from hydraflyte.cli.logs import Follower, Stream, copy_log, log_text
-from hydraflyte.cli.lookups import get_execution, identifier_of, nodes_of, phase_of, tasks_of
-from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, print_table, running_backend
+from hydraflyte.cli.lookups import TIMEOUT_S, get_execution, identifier_of, nodes_of, phase_of, tasks_of
+from hydraflyte.cli.options import Verbs, add_home, add_json, home_of, print_json, print_table
 from hydraflyte.errors import ExecutionError
-from hydraflyte.home import RunningBackend
 from hydraflyte.labels import notes_of
 
 if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that `--help` need not pay
@@ -52,11 +51,11 @@ def add_verbs(verbs: Verbs) -> None:
     for action in (listing, show, logs, cancel, relaunch, recover, evict):
         if action is not listing:
             action.add_argument("name", metavar="EXECUTION", help="name of the execution")
-        if action in (relaunch, recover):
-            add_endpoint(action, default="embedded")
-        else:
+        if action is evict:  # the catalog's own service, which clusters do not show to clients
             action.add_argument("--project", default="flytesnacks", help="default: %(default)s")
             action.add_argument("--domain", default="development", help="default: %(default)s")
+        else:
+            add_endpoint(action, default="embedded")
         add_home(action)
         add_json(action)
     again.add_changes(relaunch)
@@ -66,15 +65,14 @@ def run_list(options: argparse.Namespace) -> int:
     """Print the newest executions, newest first."""
     from flyteidl.admin.common_pb2 import NamedEntityIdentifier, ResourceListRequest, Sort
 
-    from hydraflyte.cli.connection import TIMEOUT_S, admin_of
-
     request = ResourceListRequest(
         id=NamedEntityIdentifier(project=options.project, domain=options.domain),
         limit=options.limit,
         sort_by=Sort(key="created_at", direction=Sort.DESCENDING),
     )
-    with admin_of(running_backend(options)) as admin:
-        executions = [_execution_facts(item) for item in admin.ListExecutions(request, timeout=TIMEOUT_S).executions]
+    with service_of(options) as backend:
+        found = backend.admin.ListExecutions(request, timeout=TIMEOUT_S).executions
+    executions = [_execution_facts(execution) for execution in found]
     if options.json:
         print_json(executions)
     else:
@@ -84,16 +82,15 @@ def run_list(options: argparse.Namespace) -> int:
 
 def run_show(options: argparse.Namespace) -> int:
     """Print one execution with its nodes, attempts, error and outputs."""
-    from hydraflyte.cli.connection import admin_of
+    from hydraflyte.launcher.handles import execution_link
 
-    running = running_backend(options)
-    with admin_of(running) as admin:
-        execution = get_execution(admin, identifier_of(options))
+    with service_of(options) as backend:
+        execution = backend.execution(options)
         facts: dict[str, Any] = _execution_facts(execution)
-        facts["console_url"] = _page(running, execution)
+        facts["console_url"] = execution_link(backend.console_url, execution.id)
         facts["provenance"] = notes_of(execution.spec.annotations.values)
-        facts["inputs"], facts["outputs"] = _data(admin, execution)
-        facts["nodes"] = [_node_facts(admin, node) for node in nodes_of(admin, execution)]
+        facts["inputs"], facts["outputs"] = _data(backend.admin, execution)
+        facts["nodes"] = [_node_facts(backend.admin, node) for node in nodes_of(backend.admin, execution)]
     if options.json:
         print_json(facts)
     else:
@@ -103,34 +100,57 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_logs(options: argparse.Namespace) -> int:
     """Print what every attempt wrote, each block under a heading; with ``-f`` as it is written."""
-    from hydraflyte.cli.connection import admin_of
-
-    running = running_backend(options)
-    token = home_of(options).token()
-    with admin_of(running) as admin:
-        execution = get_execution(admin, identifier_of(options))
+    with service_of(options) as backend:
+        execution = backend.execution(options)
         if options.follow:
-            _follow_logs(admin, options, Follower(token, as_json=options.json))
+            _follow_logs(backend, options)
             return 0
-        streams = list(_streams(admin, execution, options.node))
+        streams = list(_streams(backend.admin, execution, options.node))
     if options.node is not None and not streams:
         raise ExecutionError(
             f"Node {options.node!r} of {options.name} has no logs.",
             hint=f"`hydraflyte executions show {options.name}` lists its nodes.",
         )
-    if options.json:
+    if backend.is_embedded:
+        _print_logs(streams, home_of(options).token(), as_json=options.json)
+    else:
+        _print_links(streams, as_json=options.json)
+    return 0
+
+
+def _print_logs(streams: Iterable[Stream], token: str, *, as_json: bool) -> None:
+    if as_json:
         print_json([_stream_facts(stream) | {"text": log_text(stream.uri, token)} for stream in streams])
-        return 0
+        return
     for stream in streams:
         print(stream.heading, flush=True)
         copy_log(stream.uri, token, sys.stdout.buffer)
         sys.stdout.buffer.flush()
-    return 0
 
 
-def _follow_logs(admin: AdminServiceStub, options: argparse.Namespace, follower: Follower) -> None:
+def _print_links(streams: Iterable[Stream], *, as_json: bool) -> None:
+    """Print where the logs are: a cluster's log pages open in a browser, signed in there."""
+    if as_json:
+        print_json([_stream_facts(stream) for stream in streams])
+        return
+    for stream in streams:
+        print(f"{stream.heading}\n{stream.uri}")
+
+
+def _follow_logs(backend: Service, options: argparse.Namespace) -> None:
+    """Print logs as they are written, until the execution ends.
+
+    Raises:
+        ExecutionError: the backend only links to its logs.
+    """
     from flyteidl.core.execution_pb2 import WorkflowExecution as CoreExecution
 
+    if not backend.is_embedded:
+        raise ExecutionError(
+            f"The logs of {options.name} cannot be followed: the backend at {options.endpoint} only links to them.",
+            hint="leave out -f (--follow) to see the links.",
+        )
+    admin, follower = backend.admin, Follower(home_of(options).token(), as_json=options.json)
     ended = {CoreExecution.SUCCEEDED, CoreExecution.FAILED, CoreExecution.ABORTED, CoreExecution.TIMED_OUT}
     execution = get_execution(admin, identifier_of(options))
     follower.follow(
@@ -143,11 +163,9 @@ def run_cancel(options: argparse.Namespace) -> int:
     """Terminate one execution."""
     from flyteidl.admin.execution_pb2 import ExecutionTerminateRequest
 
-    from hydraflyte.cli.connection import TIMEOUT_S, admin_of
-
-    with admin_of(running_backend(options)) as admin:
-        execution = get_execution(admin, identifier_of(options))
-        admin.TerminateExecution(ExecutionTerminateRequest(id=execution.id, cause=options.cause), timeout=TIMEOUT_S)
+    with service_of(options) as backend:
+        request = ExecutionTerminateRequest(id=backend.execution(options).id, cause=options.cause)
+        backend.admin.TerminateExecution(request, timeout=TIMEOUT_S)
     if options.json:
         print_json({"name": options.name, "cancelled": True})
     else:
@@ -222,11 +240,6 @@ def _node_facts(admin: AdminServiceStub, node: NodeExecution) -> dict[str, Any]:
             for task in tasks_of(admin, node)
         ],
     }
-
-
-def _page(running: RunningBackend, execution: Execution) -> str:
-    where = execution.id
-    return f"{running.http_url}/console/projects/{where.project}/domains/{where.domain}/executions/{where.name}"
 
 
 def _print_execution(facts: dict[str, Any]) -> None:

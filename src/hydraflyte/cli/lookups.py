@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that
     from flyteidl.core.identifier_pb2 import WorkflowExecutionIdentifier
     from flyteidl.service.admin_pb2_grpc import AdminServiceStub
 
+TIMEOUT_S = 30.0
+
 
 def identifier_of(options: argparse.Namespace) -> WorkflowExecutionIdentifier:
     """Return the id of the execution that the command line names."""
@@ -21,11 +23,17 @@ def identifier_of(options: argparse.Namespace) -> WorkflowExecutionIdentifier:
     return WorkflowExecutionIdentifier(project=options.project, domain=options.domain, name=options.name)
 
 
-def get_execution(admin: AdminServiceStub, identifier: WorkflowExecutionIdentifier) -> Execution:
-    """Return the execution as it is now."""
+def get_execution(
+    admin: AdminServiceStub, identifier: WorkflowExecutionIdentifier, *, timeout_s: float | None = None
+) -> Execution:
+    """Return the execution as it is now.
+
+    Args:
+        timeout_s: None for the embedded backend: it holds the answer to a second question that has a deadline.
+    """
     from flyteidl.admin.execution_pb2 import WorkflowExecutionGetRequest
 
-    found: Execution = admin.GetExecution(WorkflowExecutionGetRequest(id=identifier))
+    found: Execution = admin.GetExecution(WorkflowExecutionGetRequest(id=identifier), timeout=timeout_s)
     return found
 
 
@@ -42,7 +50,7 @@ def nodes_of(admin: AdminServiceStub, execution: Execution, parent: str = "") ->
     from flyteidl.admin.node_execution_pb2 import NodeExecutionListRequest
 
     request = NodeExecutionListRequest(workflow_execution_id=execution.id, limit=10_000, unique_parent_id=parent)
-    for node in admin.ListNodeExecutions(request).node_executions:
+    for node in admin.ListNodeExecutions(request, timeout=TIMEOUT_S).node_executions:
         if node.metadata.spec_node_id in ("start-node", "end-node"):
             continue
         yield node
@@ -55,4 +63,4 @@ def tasks_of(admin: AdminServiceStub, node: NodeExecution) -> list[TaskExecution
     from flyteidl.admin.task_execution_pb2 import TaskExecutionListRequest
 
     request = TaskExecutionListRequest(node_execution_id=node.id, limit=1_000)
-    return list(admin.ListTaskExecutions(request).task_executions)
+    return list(admin.ListTaskExecutions(request, timeout=TIMEOUT_S).task_executions)

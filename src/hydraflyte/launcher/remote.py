@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -180,6 +181,20 @@ class GrpcFlyteClient:
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
+
+    @contextmanager
+    def service(self) -> Iterator[admin_pb2_grpc.AdminServiceStub]:
+        """Give the service itself, for calls that the protocol above has not; refusals become errors.
+
+        Raises:
+            BackendUnavailableError: the backend does not answer.
+            BackendRefusedError: the backend refuses.
+        """
+        self.connect()
+        try:
+            yield self._admin
+        except grpc.RpcError as error:
+            raise _as_our_own(error, self._endpoint) from error
 
     def fetch(self, identifier: identifier_pb2.Identifier) -> Message | None:
         request = common_pb2.ObjectGetRequest(id=identifier)
