@@ -53,7 +53,7 @@ def test_every_wrong_key_and_value_is_named_with_the_nearest(tmp_path: Path) -> 
     [
         (
             "workflow.project=flytesnack",
-            "There is no project 'flytesnack' at the embedded backend; its projects are flyteexamples, flytesnacks, ",
+            "There is no project 'flytesnack' at the embedded backend; its projects are ",
             "hydra.launcher.workflow.project=flytesnacks?",
         ),
         ("resume=lst", "There is no sweep 'lst'", "last?"),
