@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from measuring import report, summary
 from tests.image_tools import Engine, find_tool, run_containers_engine, run_docker, run_registry
 
-from hydraflyte.launcher.files import SourceTree, collect_files
+from hydraflyte.launcher.code.files import SourceTree, collect_files
 from hydraflyte.launcher.images.append import LayerAppender
 from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, Target
 from hydraflyte.launcher.images.layers import Entry, Layer, write_layer
@@ -41,7 +41,7 @@ DOCKERFILE = "ARG BASE_IMAGE\nARG BASE_VERSION\nFROM ${BASE_IMAGE}:${BASE_VERSIO
 NEW_PROCESS = """
 import sys
 from pathlib import Path
-from hydraflyte.launcher.files import SourceTree, collect_files
+from hydraflyte.launcher.code.files import SourceTree, collect_files
 from hydraflyte.launcher.images.append import LayerAppender
 from hydraflyte.launcher.images.building import BuildRequest, Target
 base, repository, code = sys.argv[1:]

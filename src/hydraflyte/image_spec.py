@@ -20,7 +20,7 @@ from flytekit.image_spec.image_spec import _F_IMG_ID, ImageBuildEngine, ImageSpe
 from hydraflyte.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hydraflyte.launcher.files import FileSet
+    from hydraflyte.launcher.code.files import FileSet
     from hydraflyte.launcher.images.building import BuildRequest
 
 NAME = "hydraflyte"
@@ -141,7 +141,7 @@ def _files(spec: ImageSpec) -> FileSet | None:
     from flytekit.tools.ignore import DockerIgnore, GitIgnore, IgnoreGroup, StandardIgnore
     from flytekit.tools.script_mode import ls_files
 
-    from hydraflyte.launcher.files import SourceTree, collect_files
+    from hydraflyte.launcher.code.files import SourceTree, collect_files
 
     root = Path(spec.source_root or ".").resolve()
     chosen = [root / path for path in spec.copy or []]

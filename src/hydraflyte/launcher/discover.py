@@ -18,10 +18,9 @@ from flytekit.core.reference_entity import ReferenceEntity
 from flytekit.core.workflow import PythonFunctionWorkflow, WorkflowBase
 
 from hydraflyte.errors import DiscoveryError
-from hydraflyte.launcher.calls import closure_of, line_that_calls, objects_used_by, plain_function
-from hydraflyte.launcher.entities import Entity, entities_of, follower_of, used_by, without_duplicates
-from hydraflyte.launcher.files import is_too_broad
-from hydraflyte.launcher.modules import (
+from hydraflyte.launcher.code.calls import closure_of, line_that_calls, objects_used_by, plain_function
+from hydraflyte.launcher.code.files import is_too_broad
+from hydraflyte.launcher.code.modules import (
     ModulePlace,
     is_installed,
     place_of,
@@ -29,8 +28,9 @@ from hydraflyte.launcher.modules import (
     top_level,
     user_modules,
 )
+from hydraflyte.launcher.code.proof import TaskLoad
+from hydraflyte.launcher.entities import Entity, entities_of, follower_of, used_by, without_duplicates
 from hydraflyte.launcher.naming import Naming
-from hydraflyte.launcher.proof import TaskLoad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,8 @@ from flytekit.core.reference_entity import ReferenceEntity
 from flytekit.core.workflow import WorkflowBase
 
 from hydraflyte.errors import DiscoveryError
-from hydraflyte.launcher.calls import objects_used_by, plain_function
-from hydraflyte.launcher.modules import is_installed
+from hydraflyte.launcher.code.calls import objects_used_by, plain_function
+from hydraflyte.launcher.code.modules import is_installed
 from hydraflyte.launcher.naming import ImportableResolver
 
 Entity: TypeAlias = Union[PythonTask, WorkflowBase, LaunchPlan]  # noqa: UP007 - `|` fails on untyped classes in mypy

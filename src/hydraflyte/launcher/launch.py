@@ -22,11 +22,11 @@ from hydraflyte.clock import SystemClock
 from hydraflyte.config import ExecutionEnvironment, LauncherConfig
 from hydraflyte.errors import HydraFlyteError
 from hydraflyte.launcher.artifacts.making import make_package
+from hydraflyte.launcher.code.files import FileSet
 from hydraflyte.launcher.defaults import default_inputs
 from hydraflyte.launcher.discover import WorkflowSource, discover
 from hydraflyte.launcher.endpoint import endpoint_text, means_embedded, resolve_endpoint
 from hydraflyte.launcher.execute import parameters_of
-from hydraflyte.launcher.files import FileSet
 from hydraflyte.launcher.handles import ExecutionHandle
 from hydraflyte.launcher.images.choice import Surroundings, builds_images, images_as_they_are, wishes
 from hydraflyte.launcher.input_files import InputFiles

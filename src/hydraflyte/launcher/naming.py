@@ -21,8 +21,8 @@ from flytekit.core.python_auto_container import PythonAutoContainerTask, default
 from flytekit.core.workflow import PythonFunctionWorkflow
 
 from hydraflyte.errors import DiscoveryError
-from hydraflyte.launcher.modules import ModulePlace, module_globals
-from hydraflyte.launcher.proof import TaskLoad
+from hydraflyte.launcher.code.modules import ModulePlace, module_globals
+from hydraflyte.launcher.code.proof import TaskLoad
 
 _DEFAULT_RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"
 """Spelled out: flytekit derives it from files, and gets it wrong below a `site-packages/__init__.py` (flyte#6180)."""

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from hydraflyte.errors import PackagingError
-from hydraflyte.launcher.files import BundledFile, FileSet, collect_files, read_chunks, size_text
-from hydraflyte.launcher.proof import TaskLoad, prove_importable
+from hydraflyte.launcher.code.files import BundledFile, FileSet, collect_files, read_chunks, size_text
+from hydraflyte.launcher.code.proof import TaskLoad, prove_importable
 
 __all__ = [
     "MTIME", "CodeBundle", "FileSet", "StoredGzip", "TaskLoad", "build_bundle", "collect_files", "prove_importable",

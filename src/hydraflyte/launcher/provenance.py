@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-from hydraflyte.launcher.files import FileSet
+from hydraflyte.launcher.code.files import FileSet
 from hydraflyte.launcher.installed import installed_packages
 from hydraflyte.launcher.redaction import command_line_without_secrets
 from hydraflyte.launcher.version import Version

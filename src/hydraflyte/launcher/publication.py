@@ -22,8 +22,8 @@ from flytekit.core.python_auto_container import PythonAutoContainerTask
 
 from hydraflyte.config import LauncherConfig, WorkflowConfig, nearest
 from hydraflyte.errors import ConfigError, RegistrationError, VersionTakenError
+from hydraflyte.launcher.code.files import size_text
 from hydraflyte.launcher.discover import WorkflowSource
-from hydraflyte.launcher.files import size_text
 from hydraflyte.launcher.images.builders import builders_for
 from hydraflyte.launcher.images.choice import (
     Images,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydraflyte.errors import VersionError
-from hydraflyte.launcher.files import BundledFile, FileSet
-from hydraflyte.launcher.git import GitState, NoGit, read_diff, read_state
+from hydraflyte.launcher.code.files import BundledFile, FileSet
+from hydraflyte.launcher.code.git import GitState, NoGit, read_diff, read_state
 
 MAX_LENGTH = 128
 _COMMIT_LENGTH = 12

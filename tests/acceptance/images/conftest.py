@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.images.faulty import FaultyProxy, run_proxy
 from tests.image_tools import push_image, tar_of
 
-from hydraflyte.launcher.files import FileSet, SourceTree, collect_files
+from hydraflyte.launcher.code.files import FileSet, SourceTree, collect_files
 from hydraflyte.launcher.images.registry.patience import Patience
 
 NO_CREDENTIALS = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hydraflyte.launcher.files import SourceTree, collect_files
+from hydraflyte.launcher.code.files import SourceTree, collect_files
 
 FILES = [
     f"{directory}{name}" for directory in ("", "a/", "a/b/", "b/", "a/b/c/") for name in ("x.py", "y.txt", "#z", "b x")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hydraflyte.errors import PackagingError
-from hydraflyte.launcher.files import SourceTree, collect_files
+from hydraflyte.launcher.code.files import SourceTree, collect_files
 from hydraflyte.launcher.package import CodeBundle, TaskLoad, build_bundle, prove_importable
 
 RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"

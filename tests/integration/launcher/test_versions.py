@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hydraflyte.errors import VersionError
-from hydraflyte.launcher.files import SourceTree, collect_files
-from hydraflyte.launcher.git import NoGit, read_state
+from hydraflyte.launcher.code.files import SourceTree, collect_files
+from hydraflyte.launcher.code.git import NoGit, read_state
 from hydraflyte.launcher.version import Version, resolve_version
 
 

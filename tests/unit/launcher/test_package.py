@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hydraflyte.errors import PackagingError
-from hydraflyte.launcher.files import SourceTree, collect_files
+from hydraflyte.launcher.code.files import SourceTree, collect_files
 from hydraflyte.launcher.package import CodeBundle, build_bundle
 
 

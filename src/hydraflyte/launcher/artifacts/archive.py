@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from hydraflyte.errors import ArtifactError
-from hydraflyte.launcher.files import LIMIT_BYTES
+from hydraflyte.launcher.code.files import LIMIT_BYTES
 from hydraflyte.launcher.package import MTIME, StoredGzip
 
 _GZIP = b"\x1f\x8b"

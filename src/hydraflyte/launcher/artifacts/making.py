@@ -35,9 +35,9 @@ from hydraflyte.launcher.artifacts.contents import (
 from hydraflyte.launcher.artifacts.schema import inputs_schema, schema_of
 from hydraflyte.launcher.artifacts.settled import with_task_settings
 from hydraflyte.launcher.artifacts.templates import CODE_MARK
+from hydraflyte.launcher.code.files import size_text
 from hydraflyte.launcher.defaults import default_inputs, fitting_inputs
 from hydraflyte.launcher.execute import parameters_of, to_literals
-from hydraflyte.launcher.files import size_text
 from hydraflyte.launcher.inputs import WHOLE_CONFIG_NAMES, Parameter, fit_inputs
 from hydraflyte.launcher.jobs import Job, hydra_config_of, sweeper_of
 from hydraflyte.launcher.literal_uris import is_local

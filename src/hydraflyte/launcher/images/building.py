@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hydraflyte.errors import ConfigError
-from hydraflyte.launcher.files import FileSet
+from hydraflyte.launcher.code.files import FileSet
 from hydraflyte.launcher.images.registry.names import parse_image
 
 DEFAULT_TIMEOUT_S = 3600.0

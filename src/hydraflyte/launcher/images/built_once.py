@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hydraflyte.errors import ImageError
-from hydraflyte.launcher.files import FileSet
+from hydraflyte.launcher.code.files import FileSet
 from hydraflyte.launcher.images.assembly import Additions, without_last_copy
 from hydraflyte.launcher.images.below import ImageBelow, PlatformImage, read_below, wanted_platforms
 from hydraflyte.launcher.images.building import BuildRequest, BuiltImage, ImageBuilder, Outcome, Say

@@ -15,7 +15,7 @@ from pathlib import Path
 from hydraflyte.config import PREFIX, LauncherConfig
 from hydraflyte.errors import ConfigError, HydraFlyteError, ImageError
 from hydraflyte.image_config import ImageConfig
-from hydraflyte.launcher.files import FileSet
+from hydraflyte.launcher.code.files import FileSet
 from hydraflyte.launcher.images.building import BuildRequest, BuildSecret, BuiltImage, ImageBuilder, Say, Target
 from hydraflyte.launcher.images.registry.names import parse_image
 

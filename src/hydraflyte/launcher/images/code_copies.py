@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hydraflyte.launcher.files import BundledFile, FileSet
+from hydraflyte.launcher.code.files import BundledFile, FileSet
 from hydraflyte.launcher.images.dockerfiles import instructions_of
 
 _ONLY_SETTINGS = frozenset({

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hydraflyte.errors import ImageError
-from hydraflyte.launcher.files import BundledFile, FileSet, read_chunks
-from hydraflyte.launcher.ignore import IgnoreRules, structural_rule
+from hydraflyte.launcher.code.files import BundledFile, FileSet, read_chunks
+from hydraflyte.launcher.code.ignore import IgnoreRules, structural_rule
 from hydraflyte.launcher.images.dockerignore import DockerIgnore, read_docker_ignore
 from hydraflyte.launcher.images.layers import cannot_write
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydraflyte.errors import ImageError
-from hydraflyte.launcher.files import BundledFile, FileSet, read_chunks
+from hydraflyte.launcher.code.files import BundledFile, FileSet, read_chunks
 
 _LEVEL = 6
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system

@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydraflyte.launcher.ignore import SWEEP_MARK
+from hydraflyte.launcher.code.ignore import SWEEP_MARK
 from hydraflyte.launcher.records.found import FoundSweep
 from hydraflyte.launcher.records.manifest import Manifest
 from hydraflyte.launcher.records.results import ResultRow

@@ -8,7 +8,7 @@ import pytest
 from hydraflyte.config import LauncherConfig, WorkflowConfig
 from hydraflyte.errors import ConfigError, ImageError
 from hydraflyte.image_config import ImageConfig
-from hydraflyte.launcher.files import FileSet
+from hydraflyte.launcher.code.files import FileSet
 from hydraflyte.launcher.images.builders import builder_named, builders_for
 from hydraflyte.launcher.images.building import BuildSecret, BuiltImage, Outcome, Target
 from hydraflyte.launcher.images.choice import (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hydraflyte.launcher.files import BundledFile, FileSet
+from hydraflyte.launcher.code.files import BundledFile, FileSet
 from hydraflyte.launcher.images.code_copies import code_copy_of
 from hydraflyte.launcher.images.dockerfiles import bases_named_in, instructions_of
 

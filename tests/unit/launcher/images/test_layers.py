@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from hydraflyte.errors import ImageError
-from hydraflyte.launcher.files import SourceTree, collect_files
+from hydraflyte.launcher.code.files import SourceTree, collect_files
 from hydraflyte.launcher.images.layers import Entry, code_entries, write_layer
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hydraflyte.errors import ArtifactError
-from hydraflyte.launcher.files import SourceTree, collect_files
+from hydraflyte.launcher.code.files import SourceTree, collect_files
 from hydraflyte.launcher.package import build_bundle
 from hydraflyte.launcher.reproduction.folder import unpack_code
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import hydraflyte
 from hydraflyte.errors import DiscoveryError
-from hydraflyte.launcher.files import is_too_broad
+from hydraflyte.launcher.code.files import is_too_broad
 
 _PROJECT_MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 _IMPORT = re.compile(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hydraflyte.errors import PackagingError
-from hydraflyte.launcher.files import FileSet, IgnoredPath
+from hydraflyte.launcher.code.files import FileSet, IgnoredPath
 
 if TYPE_CHECKING:
     from hydraflyte.launcher.package import CodeBundle

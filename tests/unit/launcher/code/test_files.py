@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hydraflyte.errors import PackagingError
-from hydraflyte.launcher.files import FileSet, SourceTree, collect_files, size_text
+from hydraflyte.launcher.code.files import FileSet, SourceTree, collect_files, size_text
 
 
 def write(root: Path, *names: str, **texts: str) -> Path:
@@ -207,7 +207,7 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path):
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from hydraflyte.launcher.files import SourceTree, collect_files\n"
+        "from hydraflyte.launcher.code.files import SourceTree, collect_files\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"  # root may read everything
         "collect_files(SourceTree(source_root=Path(sys.argv[1])))\n"
     )

@@ -19,7 +19,7 @@ from typing import NoReturn, Protocol
 
 from hydraflyte.errors import PackagingError
 from hydraflyte.home import HOME_MARK
-from hydraflyte.launcher.ignore import DEFAULT_ORIGIN, IgnoreRules, Rule, rules_for, structural_rule
+from hydraflyte.launcher.code.ignore import DEFAULT_ORIGIN, IgnoreRules, Rule, rules_for, structural_rule
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import pytest
 
 from hydraflyte import uses
 from hydraflyte.errors import DiscoveryError
-from hydraflyte.launcher.calls import line_that_calls, objects_used_by, plain_function
+from hydraflyte.launcher.code.calls import line_that_calls, objects_used_by, plain_function
 
 
 class Thing:
