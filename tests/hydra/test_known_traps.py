@@ -172,6 +172,7 @@ def test_a_launch_leaves_no_temporary_files(launched: tuple[Path, Any]) -> None:
 
 
 @pytest.mark.usefixtures("flyte_backend")
+@pytest.mark.usefixtures("flyte_backend")
 def test_callbacks_hear_of_a_sweep_that_the_user_leaves(tmp_path: Path) -> None:
     (tmp_path / "told.py").write_text(TOLD)
     program = write_program(tmp_path, SLOW)
