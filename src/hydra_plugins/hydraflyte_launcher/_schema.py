@@ -14,7 +14,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from types import FrameType
 from typing import Any
 
@@ -94,11 +94,17 @@ def launcher_node(name: str, arguments: Sequence[str]) -> tuple[DictConfig, str 
         arguments: the program's command line.
     """
     if not is_named_without_multirun(name, arguments):
-        return _open_node(OmegaConf.structured(FlyteLauncherConf)), None
+        return copy.deepcopy(_template()), None  # Hydra asks twice for every job of a sweep
     _register_resolver()
     guarded = OmegaConf.create(_guarded_node(name))
     _open_node(guarded.launcher)
     return guarded, "hydra"
+
+
+@cache
+def _template() -> DictConfig:
+    """Return the node as every composition gets a copy of: making it takes four times as long."""
+    return _open_node(OmegaConf.structured(FlyteLauncherConf))
 
 
 def _open_node(node: DictConfig) -> DictConfig:

@@ -93,40 +93,52 @@ class Job:
             del task_config["hydra"]
         return task_config
 
+    def hydra_config(self) -> DictConfig:
+        """Return a copy of what ``HydraConfig`` has."""
+        return OmegaConf.masked_copy(self.config, "hydra")
+
 
 class RestingReturn(JobReturn):  # type: ignore[misc]  # Hydra has no type information
-    """A ``JobReturn`` whose configs are small while nobody looks at them: a sweeper keeps those of all jobs."""
+    """A ``JobReturn`` whose configs are made when looked at, and small afterwards: a sweeper keeps all of them."""
 
-    def __init__(self, shelf: Shelf, **fields: Any) -> None:  # Any: those of a ``JobReturn``
-        self.__dict__["_shelf"] = shelf
+    def __init__(self, job: Job, **fields: Any) -> None:  # Any: those of a ``JobReturn``
+        self.__dict__["_job"] = job
         super().__init__(**fields)
+        del self.__dict__["_cfg"], self.__dict__["_hydra_cfg"]  # None, from the defaults of a ``JobReturn``
 
     @property
     def cfg(self) -> DictConfig | None:
-        return self._at_rest("cfg")
+        return self._at_rest("_cfg", self.__dict__["_job"].config_without_hydra)
 
     @cfg.setter
     def cfg(self, config: DictConfig | None) -> None:
-        self._put_to_rest("cfg", config)
+        self._put_to_rest("_cfg", config)
 
     @property
     def hydra_cfg(self) -> DictConfig | None:
-        return self._at_rest("hydra_cfg")
+        return self._at_rest("_hydra_cfg", self.__dict__["_job"].hydra_config)
 
     @hydra_cfg.setter
     def hydra_cfg(self, config: DictConfig | None) -> None:
-        self._put_to_rest("hydra_cfg", config)
+        self._put_to_rest("_hydra_cfg", config)
+
+    def make_configs(self) -> None:
+        """Make the configs now, as the job's config is."""
+        assert self.cfg is not None
+        assert self.hydra_cfg is not None
 
     def __reduce__(self) -> tuple[Any, ...]:  # Any: as pickle and copy want it
         """Be a plain ``JobReturn`` wherever this goes: into a file of a callback, into a copy."""
         return JobReturn, tuple(getattr(self, each.name) for each in fields(JobReturn))
 
-    def _at_rest(self, name: str) -> DictConfig | None:
-        place = self.__dict__.get(f"_{name}")
+    def _at_rest(self, name: str, make: Callable[[], DictConfig]) -> DictConfig | None:
+        if name not in self.__dict__:
+            self._put_to_rest(name, make())
+        place = self.__dict__[name]
         return None if place is None else place.get()
 
     def _put_to_rest(self, name: str, config: DictConfig | None) -> None:
-        self.__dict__[f"_{name}"] = None if config is None else self.__dict__["_shelf"].put(config)
+        self.__dict__[name] = None if config is None else self.__dict__["_job"].composed.shelf.put(config)
 
 
 def compose_jobs(request: LaunchRequest, tell: Callable[[str], None], clock: Clock) -> tuple[Job, ...]:
@@ -174,26 +186,27 @@ def _as_callbacks_know_it(job: Job) -> Iterator[None]:
         yield
 
 
-def open_job_return(job: Job) -> JobReturn:
+def open_job_return(job: Job) -> RestingReturn:
     """Return the job's ``JobReturn``, with everything but a result; touches nothing."""
     output_dir = _settle_output_dir(job)
     with hydra_config_of(job):
         return RestingReturn(
-            job.composed.shelf,
+            job,
             overrides=OmegaConf.to_container(job.config.hydra.overrides.task),
-            cfg=job.config_without_hydra(),
-            hydra_cfg=OmegaConf.masked_copy(job.config, "hydra"),
             working_dir=output_dir if job.config.hydra.job.chdir else os.getcwd(),
             task_name=JobRuntime.instance().get("name"),
         )
 
 
-def begin_job(request: LaunchRequest, job: Job) -> JobReturn:
+def begin_job(request: LaunchRequest, job: Job) -> RestingReturn:
     """Make the job's folder with its ``.hydra`` files and tell the callbacks; returns the job's open ``JobReturn``."""
     job_return = open_job_return(job)
-    with _as_callbacks_know_it(job):
-        _write_job_folder(Path(job.config.hydra.runtime.output_dir), job, job_return)
-        request.hydra_context.callbacks.on_job_start(config=job.config, task_function=request.task_function)
+    with hydra_config_of(job):
+        _write_job_folder(Path(job.config.hydra.runtime.output_dir), job)
+    if _has_callbacks(request):
+        job_return.make_configs()  # before a callback may change the job's config
+        with _as_callbacks_know_it(job):
+            request.hydra_context.callbacks.on_job_start(config=job.config, task_function=request.task_function)
     return job_return
 
 
@@ -201,8 +214,14 @@ def end_job(request: LaunchRequest, job: Job, job_return: JobReturn, result: obj
     """Close the job's ``JobReturn`` with its value, or as failed if ``result`` is an exception; tell the callbacks."""
     job_return.return_value = result
     job_return.status = JobStatus.FAILED if isinstance(result, BaseException) else JobStatus.COMPLETED
-    with _as_callbacks_know_it(job):
-        request.hydra_context.callbacks.on_job_end(config=job.config, job_return=job_return)
+    if _has_callbacks(request):
+        with _as_callbacks_know_it(job):
+            request.hydra_context.callbacks.on_job_end(config=job.config, job_return=job_return)
+
+
+def _has_callbacks(request: LaunchRequest) -> bool:
+    """Tell whether anybody hears of jobs: what is prepared for callbacks costs more than the rest of a job."""
+    return bool(request.hydra_context.callbacks.callbacks)
 
 
 def end_sweep_early(request: LaunchRequest) -> None:
@@ -280,15 +299,15 @@ def _settle_output_dir(job: Job) -> str:
     return output_dir
 
 
-def _write_job_folder(folder: Path, job: Job, job_return: JobReturn) -> None:
+def _write_job_folder(folder: Path, job: Job) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if job.config.hydra.output_subdir is None:
         return
     metadata = folder / str(job.config.hydra.output_subdir)
     metadata.mkdir(parents=True, exist_ok=True)
     contents = {
-        "config.yaml": job_return.cfg,
-        "hydra.yaml": job_return.hydra_cfg,
+        "config.yaml": job.config_without_hydra(),
+        "hydra.yaml": job.hydra_config(),
         "overrides.yaml": job.config.hydra.overrides.task,
     }
     for name, content in contents.items():

@@ -21,7 +21,6 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydraflyte.clock import SystemClock
 from hydraflyte.config import ExecutionEnvironment, LauncherConfig
 from hydraflyte.errors import HydraFlyteError
-from hydraflyte.launcher.artifacts.making import make_package
 from hydraflyte.launcher.code.files import FileSet
 from hydraflyte.launcher.defaults import default_inputs
 from hydraflyte.launcher.discover import WorkflowSource, discover
@@ -110,6 +109,8 @@ def _launch(request: LaunchRequest) -> list[JobReturn]:
     if settings.dry_run:
         return _plan_only(request, settings, jobs, report)
     if settings.package is not None:
+        from hydraflyte.launcher.artifacts.making import make_package  # late: of use here only
+
         source = discover(request.task_function, workflow_name=settings.workflow.name)
         make_package(
             Launch(request=request, settings=settings, jobs=jobs, source=source, report=report), Path(settings.package)

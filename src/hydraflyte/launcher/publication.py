@@ -24,7 +24,6 @@ from hydraflyte.config import LauncherConfig, WorkflowConfig, nearest
 from hydraflyte.errors import ConfigError, RegistrationError, VersionTakenError
 from hydraflyte.launcher.code.files import size_text
 from hydraflyte.launcher.discover import WorkflowSource
-from hydraflyte.launcher.images.builders import builders_for
 from hydraflyte.launcher.images.choice import (
     Images,
     Surroundings,
@@ -132,6 +131,8 @@ def images_of(launch: _Imaged, files: FileSet, *, is_embedded: bool) -> Images:
     settings = launch.settings
     if not builds_images(settings, is_embedded=is_embedded):
         return images_as_they_are(settings)
+    from hydraflyte.launcher.images.builders import builders_for  # late: 40 ms of registries that few launches need
+
     around = Surroundings(root=launch.source.source_root, files=files, environment=os.environ)
     wanted = wishes(settings, around)
     return have_images(settings, wanted, builders_for(wanted, os.environ), launch.report.line)

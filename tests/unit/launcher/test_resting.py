@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from hydraflyte.launcher.jobs import RestingReturn
+from hydraflyte.launcher.jobs import Job, RestingReturn
 from hydraflyte.launcher.resting import Shelf
 
 OBJECTS = {"allow_objects": True}
@@ -133,14 +133,30 @@ def test_what_cannot_be_packed_stays_awake() -> None:
 
 def test_what_a_sweeper_gets_is_a_plain_job_return_wherever_it_goes() -> None:
     shelf = Shelf(most_awake=1)
-    config = OmegaConf.create({"x": 1})
-    job_return = RestingReturn(shelf, overrides=["x=1"], cfg=config, hydra_cfg=config, status=JobStatus.COMPLETED)
+    composed = shelf.put(OmegaConf.create({"x": 1, "hydra": {"y": 2}}))
+    job = Job(number=0, overrides=("x=1",), composed=composed)
+    job_return = RestingReturn(job, overrides=["x=1"], status=JobStatus.COMPLETED)
     job_return.return_value = 0.5
     shelf.put(OmegaConf.create({}))
 
     for other in (copy.deepcopy(job_return), pickle.loads(pickle.dumps(job_return))):
         assert type(other) is JobReturn
-        assert (other.cfg, other.hydra_cfg, other.overrides) == ({"x": 1}, {"x": 1}, ["x=1"])
+        assert (other.cfg, other.hydra_cfg, other.overrides) == ({"x": 1}, {"hydra": {"y": 2}}, ["x=1"])
         assert (other.return_value, other.status, other.working_dir) == (0.5, JobStatus.COMPLETED, None)
     assert isinstance(job_return, JobReturn)
     assert "x=1" in repr(job_return)
+
+
+def test_what_somebody_changes_in_the_configs_of_a_job_return_stays_and_is_not_the_jobs() -> None:
+    shelf = Shelf(most_awake=1)
+    job = Job(number=0, overrides=(), composed=shelf.put(OmegaConf.create({"x": 1, "hydra": {"y": 2}})))
+    job_return = RestingReturn(job)
+
+    assert job_return.cfg is not None
+    job_return.cfg.x = 3
+    job_return.hydra_cfg = None
+    shelf.put(OmegaConf.create({}))
+
+    assert job_return.cfg == {"x": 3}
+    assert job_return.hydra_cfg is None
+    assert job.config == {"x": 1, "hydra": {"y": 2}}

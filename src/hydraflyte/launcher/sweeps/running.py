@@ -26,7 +26,7 @@ from hydraflyte.launcher.jobs import (
     make_sweep_dir,
 )
 from hydraflyte.launcher.prepared import Prepared
-from hydraflyte.launcher.records.results import ResultRow, write_results
+from hydraflyte.launcher.records.results import ResultRow, prepare_parquet, write_results
 from hydraflyte.launcher.records.session import SweepSession
 from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
@@ -113,6 +113,8 @@ class _Run:
         for job in self.prepared.jobs:
             self._returns[job.number] = begin_job(self.request, job)
             yield job.number
+        if self.prepared.settings.wait:
+            prepare_parquet()
 
     def _start(self, number: int) -> Submission:
         planned = self.planned[number]
