@@ -148,7 +148,7 @@ def test_a_launch_without_the_key_takes_the_schedule_back_and_prune_those_left_b
     assert "schedule program.daily.schedule deactivated: this launch does not ask for it" in without.stdout
     assert schedules("daily", "list") == []
     assert schedules("daily", "prune") == []
-    prune = [sys.executable, "-m", "hydraflyte", "schedules", "prune", "--domain", "staging"]
+    prune = [sys.executable, "-m", "hydraflyte", "schedules", "prune", "--domain", "production"]
     pruned = subprocess.run(prune, check=True, capture_output=True, text=True).stdout
     assert pruned == "nothing to prune: every schedule that a launch has made is of its newest version\n"
 
