@@ -1,12 +1,14 @@
 """Large things on the embedded backend: a map of 5,000 items, 10,000 finished executions, a workflow of 1,000 nodes.
 
 Through an unmodified client. Memory is that of the backend's own process (RSS), looked at five times a second. Times of
-list calls are what the client waits for a page of 100, the greatest of all calls beside the median.
+list calls are what the client waits for a page of 100, the greatest of all calls beside the median. The client collects
+no garbage meanwhile: with flytekit imported that takes 80 ms, which are not the backend's.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import sys
 import threading
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=5_000)
     parser.add_argument("--executions", type=int, default=10_000)
     options = parser.parse_args()
+    gc.disable()
     with backend() as status:
         remote = FlyteRemote(
             Config.auto(str(status["config"])), default_project="flytesnacks", default_domain="development"
@@ -56,7 +59,7 @@ def main() -> None:
                 "compile_s": compile_s < LIMITS["compile_s"],
                 "map_memory_mb": mapped["memory_mb"]["max"] < LIMITS["map_memory_mb"],
                 "map_list_ms": max(call["max"] for call in mapped["calls_ms"].values()) < LIMITS["map_list_ms"],
-                "crowd_list_ms": max(call["median"] for call in crowd["calls_ms"].values()) < LIMITS["crowd_list_ms"],
+                "crowd_list_ms": max(call["max"] for call in crowd["calls_ms"].values()) < LIMITS["crowd_list_ms"],
             },
         },
     )
