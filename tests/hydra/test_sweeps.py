@@ -156,6 +156,20 @@ def test_the_results_of_a_sweep_lie_beside_its_manifest(program: Path, here: Pat
     assert pyarrow.parquet.read_table(folder / "results.parquet")["outputs.loss"].to_pylist() == [0.5, None]
 
 
+def test_results_that_cannot_be_written_cost_nothing_but_the_files(program: Path) -> None:
+    for folder in ("sweep", "here"):
+        (program.parent / folder / "results.csv").mkdir(parents=True)
+
+    ended = run_program(program, "-m", "+x=1,2", "hydra.sweep.dir=sweep")
+    ended_here = run_program(program, "-m", "+x=1,2", "hydra.sweep.dir=here", LOCAL)
+
+    assert ended.returncode == ended_here.returncode == 0, ended.stderr + ended_here.stderr
+    assert "results could not be written to here: Is a directory\n" in ended_here.stdout
+    sweep_id = sweep_id_in(ended.stdout)
+    assert "results could not be written to sweep: Is a directory; " in ended.stdout
+    assert [row["outputs"]["accuracy"] for row in sweeps_json("results", sweep_id)] == [1.0, 2.0]
+
+
 def test_a_sweep_in_this_process_ends_with_the_same_table_and_files(program: Path, here: Path) -> None:
     (here / "fail-2").touch()
 

@@ -45,8 +45,12 @@ def run_jobs_here(request: LaunchRequest, jobs: Sequence[Job], report: SweepRepo
         request.session.rows[job.number] = row
         report.found(row)
     report.results()
-    paths = write_results(folder, list(request.session.rows.values()))
-    report.line(f"results in {paths[0]}")
+    try:
+        paths = write_results(folder, list(request.session.rows.values()))
+    except OSError as error:  # a full disk, at the end of hours of work
+        report.line(f"results could not be written to {folder}: {error.strerror}")
+    else:
+        report.line(f"results in {paths[0]}")
     return returns
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -173,6 +173,8 @@ class GrpcFlyteClient:
         self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._data = dataproxy_pb2_grpc.DataProxyServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._has_connected = endpoint.is_embedded  # a Unix socket answers or refuses, it is never silent
+        self._connecting = 0
+        self._lock = Lock()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -390,7 +392,11 @@ class GrpcFlyteClient:
             if state not in (grpc.ChannelConnectivity.IDLE, grpc.ChannelConnectivity.CONNECTING):
                 decided.set()
 
-        self._channel.subscribe(look, try_to_connect=True)
+        with self._lock:
+            self._connecting += 1
+            is_first = self._connecting == 1
+        # Two wishes to connect at a time would leave gRPC a thread that still asks when the channel has been closed.
+        self._channel.subscribe(look, try_to_connect=is_first)
         try:
             if not decided.wait(CONNECT_TIMEOUT_S):
                 raise BackendUnavailableError(
@@ -400,6 +406,8 @@ class GrpcFlyteClient:
                 )
         finally:
             self._channel.unsubscribe(look)
+            with self._lock:
+                self._connecting -= 1
         self._has_connected = True
 
 

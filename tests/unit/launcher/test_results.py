@@ -89,3 +89,17 @@ def test_rows_are_written_in_the_order_of_the_jobs(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.csv", "results.json", "results.parquet"]
     assert [path.name for path in paths] == ["results.csv", "results.json", "results.parquet"]
     assert [row["job"] for row in json.loads(paths[1].read_text())] == [0, 1]
+
+
+def test_a_pyarrow_that_cannot_be_imported_costs_no_results(tmp_path: Path) -> None:
+    (tmp_path / "pyarrow.py").write_text("raise ImportError('numpy.core.multiarray failed to import')")
+    (tmp_path / "sweep").mkdir()
+    program = (
+        "from pathlib import Path; from hydraflyte.launcher.records.results import ResultRow, write_results;"
+        "paths = write_results(Path('sweep'), [ResultRow(number=0, overrides=(), phase='SUCCEEDED')]);"
+        "print(*paths)"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+
+    assert ended.stdout == "sweep/results.csv sweep/results.json\n", ended.stderr

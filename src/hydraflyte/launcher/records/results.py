@@ -16,9 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 _FIRST = ("job", "phase", "duration_s")
@@ -67,7 +65,7 @@ class ResultRow:
 
 
 def write_results(folder: Path, rows: Sequence[ResultRow]) -> tuple[Path, ...]:
-    """Write the files; returns their paths. ``results.parquet`` is there if pyarrow is installed."""
+    """Write the files; returns their paths. ``results.parquet`` is there if pyarrow works."""
     in_order = sorted(rows, key=lambda row: row.number)
     texts = {"results.csv": to_csv(in_order), "results.json": to_json(in_order)}
     for name, text in texts.items():
@@ -95,14 +93,14 @@ def to_json(rows: Sequence[ResultRow]) -> str:
 
 
 def has_parquet() -> bool:
-    """Tell whether ``to_parquet`` has what it needs."""
-    return importlib.util.find_spec("pyarrow") is not None
-
-
-def prepare_parquet() -> None:
-    """Import what ``to_parquet`` needs in a thread: it takes 0.3 s, which jobs that run meanwhile hide."""
-    if has_parquet():
-        Thread(target=import_module, args=("pyarrow.parquet",), name="parquet").start()
+    """Tell whether ``to_parquet`` has what it needs; a pyarrow that cannot be imported is none."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return False
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:  # made for another numpy, for example
+        return False
+    return True
 
 
 def to_parquet(rows: Sequence[ResultRow]) -> bytes:

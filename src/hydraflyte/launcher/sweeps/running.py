@@ -26,7 +26,7 @@ from hydraflyte.launcher.jobs import (
     make_sweep_dir,
 )
 from hydraflyte.launcher.prepared import Prepared
-from hydraflyte.launcher.records.results import ResultRow, prepare_parquet, write_results
+from hydraflyte.launcher.records.results import ResultRow, has_parquet, write_results
 from hydraflyte.launcher.records.session import SweepSession
 from hydraflyte.launcher.redaction import shown_overrides
 from hydraflyte.launcher.remote import FlyteClient
@@ -114,7 +114,7 @@ class _Run:
             self._returns[job.number] = begin_job(self.request, job)
             yield job.number
         if self.prepared.settings.wait:
-            prepare_parquet()
+            has_parquet()  # imports pyarrow while jobs run; not in a thread: flytekit takes half a pyarrow for a whole
 
     def _start(self, number: int) -> Submission:
         planned = self.planned[number]
@@ -209,5 +209,12 @@ class _Run:
         if not self.prepared.settings.wait:
             report.left_running(session.sweep_id)
             return
-        paths = write_results(self.folder, list(session.rows.values()))
-        report.recorded(session.sweep_id, paths[0])
+        try:
+            paths = write_results(self.folder, list(session.rows.values()))
+        except OSError as error:  # a full disk, at the end of hours of work
+            report.line(
+                f"results could not be written to {self.folder}: {error.strerror}; "
+                f"`hydraflyte sweeps results {session.sweep_id}` has them"
+            )
+        else:
+            report.recorded(session.sweep_id, paths[0])
