@@ -185,8 +185,10 @@ def _follow(process: subprocess.Popen[bytes], lines: _Lines, deadline: float, is
                 if not data:
                     break
                 lines.feed(data)
-            elif process.poll() is not None:
-                break  # what it left running holds the pipe open: that is stopped, not waited for
+            elif process.poll() is not None:  # what it left running holds the pipe open: that is not waited for
+                if selector.select(0):  # its last words, written since the look before
+                    lines.feed(os.read(descriptor, _READ_BYTES))
+                break
     lines.end()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=max(deadline - time.monotonic(), 0))

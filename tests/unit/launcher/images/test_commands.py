@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -73,6 +74,19 @@ def test_a_value_of_several_lines_is_masked_in_each(tmp_path):
     )
 
     assert ended.text == "#7 0.1 ***\n***"
+
+
+def test_the_last_words_of_a_command_are_heard_whenever_it_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("hydraflyte.launcher.images.commands._LOOK_S", 0.0005)  # to end between two looks more often
+
+    def words(_):
+        ending = command(tmp_path, "sleep 0.02; echo at last")
+        return run_command(ending, deadline=soon(), say=lambda line: None).text
+
+    with ThreadPoolExecutor(8) as pool:
+        heard = set(pool.map(words, range(300)))
+
+    assert heard == {"at last"}
 
 
 @pytest.mark.parametrize("signals", ["", "trap '' TERM;"])
