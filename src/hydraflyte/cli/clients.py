@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # imported late where used: grpc and flyteidl cost 0.1 s that
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A backend's admin service, for verbs that only look.
+    """A backend's admin service, for verbs that look at executions or end them.
 
     Attributes:
         console_url: base of links to executions.
